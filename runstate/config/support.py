@@ -1,0 +1,171 @@
+"""What of the specification runstate honours so far: the rest is refused, never ignored.
+
+:data:`HONOURED` is the whole truth: a property that is set and not in it is a problem, by its
+JSON path. What gets implemented gets a line there. Two tables beside it are about single
+values of honoured properties. Properties that the specification does not define are another
+matter: it forbids to refuse them (config.md, Extensibility).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from runstate.config.problems import abbreviate, json_path
+from runstate.config.section import Section, layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runstate.config.spec import Config, Mount
+
+    Path = tuple[str | int, ...]
+
+HONOURED = (
+    "ociVersion",
+    "root",
+    "hostname",
+    "domainname",
+    "annotations",
+    "mounts[].destination",
+    "mounts[].type",
+    "mounts[].source",
+    "mounts[].options",
+    "process.args",
+    "process.cwd",
+    "process.env",
+    "process.user.uid",
+    "process.user.gid",
+    "process.user.umask",
+    "process.user.additionalGids",
+    "process.capabilities",
+    "process.rlimits",
+    "process.noNewPrivileges",
+    "process.oomScoreAdj",
+    "process.consoleSize",  # means nothing without a terminal, and that is refused
+    "linux.namespaces[].type",
+    "linux.uidMappings",
+    "linux.gidMappings",
+    "linux.devices",
+    "linux.cgroupsPath",
+    "linux.resources.devices",
+    "linux.resources.pids",
+    "linux.resources.memory.limit",
+    "linux.resources.memory.reservation",
+    "linux.resources.memory.swap",
+    "linux.resources.cpu.shares",
+    "linux.resources.cpu.quota",
+    "linux.resources.cpu.period",
+    "linux.resources.cpu.cpus",
+    "linux.resources.cpu.mems",
+    "linux.maskedPaths",
+    "linux.readonlyPaths",
+    "linux.rootfsPropagation",
+)
+"""The properties that do what the specification says, each with all that is below it."""
+
+REASONS = {
+    "process.terminal": "a terminal is not supported yet; set it to false",
+    "process.commandLine": "only Windows has it; use args",
+    "process.user.username": "only Windows has it; use uid and gid",
+    "linux.namespaces[].path": "joining a namespace is not supported yet; leave the path out"
+    " for a new one",
+    "windows": "not supported: runstate's containers are Linux's",
+    "solaris": "not supported: runstate's containers are Linux's",
+    "zos": "not supported: runstate's containers are Linux's",
+    "freebsd": "not supported: runstate's containers are Linux's",
+}
+"""What to say of a property beyond ``not supported yet``."""
+
+ZERO_IS_UNSET = frozenset({"linux.resources.blockIO.weight", "linux.resources.blockIO.leafWeight"})
+"""Numbers that docker always writes, with 0 for what nobody asked for."""
+
+NAMESPACES = frozenset({"pid", "network", "ipc", "uts", "mount", "cgroup", "user"})
+"""The types of namespaces that can be made."""
+
+_ATTRIBUTES = ("ro", "nosuid", "nodev", "noexec", "nodiratime", "relatime", "noatime")
+_MORE_ATTRIBUTES = ("rw", "suid", "dev", "exec", "diratime", "norelatime", "atime")
+_LAST_ATTRIBUTES = ("strictatime", "nostrictatime", "symfollow", "nosymfollow")
+
+REFUSED_MOUNT_OPTIONS = frozenset(
+    {
+        "idmap",
+        "ridmap",
+        "tmpcopyup",
+        # mount_setattr(2) with AT_RECURSIVE: the same words as the flags', after an r.
+        *(f"r{name}" for name in (*_ATTRIBUTES, *_MORE_ATTRIBUTES, *_LAST_ATTRIBUTES)),
+    }
+)
+"""Options of mounts that are not data for the filesystem, and are not done yet."""
+
+NOT_YET = "not supported yet"
+
+_Tree: TypeAlias = "dict[str, _Tree]"
+
+
+def _tree() -> _Tree:
+    """The honoured paths by their first names; a leaf is empty."""
+    tree: _Tree = {}
+    for path in HONOURED:
+        branch = tree
+        for name in path.replace("[]", "").split("."):
+            branch = branch.setdefault(name, {})
+    return tree
+
+
+_HONOURED = _tree()
+
+
+def unsupported(config: Config) -> list[str]:
+    """What a configuration asks for that runstate does not do yet, each with its JSON path.
+
+    Values that ask for nothing (absent, empty, false) are no problem. Touches nothing on the
+    host.
+
+    Args:
+        config: A configuration as :func:`runstate.config.load` gives it.
+    """
+    problems = [f"{json_path(path)}: {words}" for path, words in _unhonoured(config)]
+    for index, mount in enumerate(config.mounts):
+        problems += _mount_options(("mounts", index, "options"), mount)
+    for index, namespace in enumerate(config.linux.namespaces if config.linux else ()):
+        if namespace.type not in NAMESPACES:
+            path = json_path(("linux", "namespaces", index, "type"))
+            problems.append(f"{path}: {abbreviate(namespace.type)} is {NOT_YET}")
+    return problems
+
+
+def _unhonoured(
+    section: Section, honoured: _Tree = _HONOURED, path: Path = (), name: str = ""
+) -> Iterator[tuple[Path, str]]:
+    found = layout(type(section))
+    for (_, key, _), value in zip(found.properties, found.values(section), strict=False):
+        below = honoured.get(key)
+        if value is None or below == {}:
+            continue
+        full_name = f"{name}{key}"
+        if below is None:
+            if not _asks_nothing(value, full_name):
+                yield (*path, key), REASONS.get(full_name, NOT_YET)
+        elif isinstance(value, Section):
+            yield from _unhonoured(value, below, (*path, key), f"{full_name}.")
+        else:
+            for index, item in enumerate(value):
+                yield from _unhonoured(item, below, (*path, key, index), f"{full_name}[].")
+
+
+def _asks_nothing(value: Any, name: str) -> bool:
+    if isinstance(value, Section):
+        found = layout(type(value))
+        return all(
+            _asks_nothing(item, f"{name}.{key}")
+            for (_, key, _), item in zip(found.properties, found.values(value), strict=False)
+        )
+    if value is None or value is False or value in ("", (), {}):
+        return True
+    return name in ZERO_IS_UNSET and value == 0
+
+
+def _mount_options(path: Path, mount: Mount) -> Iterator[str]:
+    for index, option in enumerate(mount.options):
+        if option.partition("=")[0] in REFUSED_MOUNT_OPTIONS:
+            yield f"{json_path((*path, index))}: the option {abbreviate(option)} is {NOT_YET}"

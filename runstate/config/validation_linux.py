@@ -1,0 +1,203 @@
+"""The rules of the configuration's Linux part (config-linux.md)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from runstate.config.names import (
+    CLOCKS,
+    DEVICE_RULE_TYPES,
+    DEVICE_TYPES,
+    IPC_SYSCTLS,
+    NAMESPACES,
+    PROPAGATIONS,
+)
+from runstate.config.problems import MISSING, json_path
+from runstate.config.validation import NO_ID, absolute, expect, one_of, within
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runstate.config.linux import Device, IDMapping, Linux, Namespace
+    from runstate.config.resources import DeviceCgroup, Memory, Resources
+    from runstate.config.validation import Path
+
+UID_MAP_LINES = 340
+"""How many ranges the kernel takes in a uid_map (``UID_GID_MAP_MAX_EXTENTS``)."""
+
+_PAGE_SIZE = re.compile(r"[1-9][0-9]*[KMG]B", re.ASCII)
+
+
+def check_linux(linux: Linux) -> Iterator[str]:
+    """All that is wrong with the Linux part."""
+    path = ("linux",)
+    types = {namespace.type for namespace in linux.namespaces}
+    yield from _namespaces((*path, "namespaces"), linux.namespaces)
+    yield from _id_mappings(path, linux)
+    yield from _clocks(path, linux, types)
+    for name, paths in (
+        ("maskedPaths", linux.masked_paths),
+        ("readonlyPaths", linux.readonly_paths),
+    ):
+        for index, masked in enumerate(paths):
+            yield from absolute((*path, name, index), masked)
+        if paths and "mount" not in types:
+            yield expect((*path, name), list(paths), 'nothing without a namespace of type "mount"')
+    for index, device in enumerate(linux.devices):
+        yield from _device((*path, "devices", index), device)
+    if linux.cgroups_path and ".." in linux.cgroups_path.split("/"):
+        yield expect((*path, "cgroupsPath"), linux.cgroups_path, 'a path without ".."')
+    yield from one_of(
+        (*path, "rootfsPropagation"), linux.rootfs_propagation, PROPAGATIONS, "a type"
+    )
+    for name in linux.sysctl:
+        yield from _sysctl((*path, "sysctl"), name, types)
+    if linux.resources is not None:
+        yield from _resources((*path, "resources"), linux.resources)
+    if linux.seccomp or linux.memory_policy or linux.personality or linux.intel_rdt:
+        from runstate.config.validation_rare import check_rare  # noqa: PLC0415 - few have them
+
+        yield from check_rare(linux)
+
+
+# --- namespaces -----------------------------------------------------------------------------
+
+
+def _namespaces(path: Path, namespaces: tuple[Namespace, ...]) -> Iterator[str]:
+    seen = set()
+    for index, namespace in enumerate(namespaces):
+        here = (*path, index)
+        yield from one_of((*here, "type"), namespace.type, NAMESPACES, "a type of namespace")
+        if namespace.type in seen:
+            yield expect((*here, "type"), namespace.type, "each type once")
+        seen.add(namespace.type)
+        if namespace.path:
+            yield from absolute((*here, "path"), namespace.path)
+
+
+def _id_mappings(path: Path, linux: Linux) -> Iterator[str]:
+    user = next((n for n in linux.namespaces if n.type == "user"), None)
+    for name, mappings in (
+        ("uidMappings", linux.uid_mappings),
+        ("gidMappings", linux.gid_mappings),
+    ):
+        here = (*path, name)
+        if user is not None and not user.path and not mappings:
+            yield f"{json_path(here)}: {MISSING}: a new user namespace has no ids without"
+        if user is None and mappings:
+            yield expect(here, list(mappings), 'nothing without a namespace of type "user"')
+        yield from id_ranges(here, mappings)
+
+
+def id_ranges(path: Path, mappings: tuple[IDMapping, ...]) -> Iterator[str]:
+    """The kernel's rules for a uid_map or gid_map (user_namespaces(7))."""
+    if len(mappings) > UID_MAP_LINES:
+        yield expect(path, list(mappings), f"at most {UID_MAP_LINES} ranges")
+    for index, mapping in enumerate(mappings):
+        if mapping.size == 0:
+            yield expect((*path, index, "size"), 0, "at least 1")
+    for name, starts in (
+        ("containerID", [m.container_id for m in mappings]),
+        ("hostID", [m.host_id for m in mappings]),
+    ):
+        ranges = sorted(
+            (start, start + mapping.size, index)
+            for index, (start, mapping) in enumerate(zip(starts, mappings, strict=True))
+        )
+        furthest, holder = 0, None
+        for start, end, index in ranges:
+            if end > NO_ID:
+                yield expect((*path, index, name), start, f"a range that ends below {NO_ID}")
+            if holder is not None and start < furthest:
+                yield expect(
+                    (*path, index, name), start, f"a range that does not overlap that of [{holder}]"
+                )
+            if end > furthest:
+                furthest, holder = end, index
+
+
+def _clocks(path: Path, linux: Linux, types: set[str]) -> Iterator[str]:
+    here = (*path, "timeOffsets")
+    for clock, offset in linux.time_offsets.items():
+        yield from one_of((*here, clock), clock, CLOCKS, "a clock of time_namespaces(7)")
+        yield from within((*here, clock, "nanosecs"), offset.nanosecs, 0, 10**9 - 1)
+    if linux.time_offsets and "time" not in types:
+        yield expect(here, linux.time_offsets, 'nothing without a namespace of type "time"')
+
+
+def _sysctl(path: Path, name: str, types: set[str]) -> Iterator[str]:
+    """A parameter that is the namespace's own: any other would be set for the whole host."""
+    # sysctl(8) takes either separator; with slashes, dots belong to names.
+    parts = name.split("/") if "/" in name else name.split(".")
+    dotted = ".".join(parts)
+    if not all(parts) or ".." in parts:
+        yield expect(path, name, "names of kernel parameters such as net.ipv4.ip_forward")
+    elif dotted in IPC_SYSCTLS or dotted.startswith("fs.mqueue."):
+        if "ipc" not in types:
+            yield expect((*path, name), name, 'nothing without a namespace of type "ipc"')
+    elif parts[0] == "net":
+        if "network" not in types:
+            yield expect((*path, name), name, 'nothing without a namespace of type "network"')
+    elif dotted == "kernel.domainname":
+        if "uts" not in types:
+            yield expect((*path, name), name, 'nothing without a namespace of type "uts"')
+    else:
+        yield expect((*path, name), name, "a parameter that a namespace has of its own")
+
+
+# --- devices and limits -----------------------------------------------------------------------
+
+
+def _device(path: Path, device: Device) -> Iterator[str]:
+    yield from one_of((*path, "type"), device.type, DEVICE_TYPES, "a type of device")
+    yield from absolute((*path, "path"), device.path)
+    for name, number, high in (
+        # 12 and 20 bits: the kernel's MAJOR and MINOR (linux/kdev_t.h).
+        ("major", device.major, 2**12 - 1),
+        ("minor", device.minor, 2**20 - 1),
+    ):
+        if number is not None:
+            yield from within((*path, name), number, 0, high)
+        elif device.type != "p":
+            yield f"{json_path((*path, name))}: {MISSING}: only a fifo has none"
+    for name, id_ in (("uid", device.uid), ("gid", device.gid)):
+        yield from within((*path, name), id_, 0, NO_ID - 1)
+
+
+def _resources(path: Path, resources: Resources) -> Iterator[str]:
+    for index, rule in enumerate(resources.devices):
+        yield from _device_rule((*path, "devices", index), rule)
+    if resources.memory is not None:
+        yield from _memory((*path, "memory"), resources.memory)
+    for name in resources.unified:
+        if not name or "/" in name:
+            yield expect((*path, "unified"), name, "names of files in the cgroup's directory")
+    for index, limit in enumerate(resources.hugepage_limits):
+        if not _PAGE_SIZE.fullmatch(limit.page_size):
+            here = (*path, "hugepageLimits", index, "pageSize")
+            yield expect(here, limit.page_size, "a size such as 2MB")
+
+
+def _device_rule(path: Path, rule: DeviceCgroup) -> Iterator[str]:
+    # "" is what Go writes for no type at all.
+    yield from one_of((*path, "type"), rule.type or None, DEVICE_RULE_TYPES, "a type of device")
+    if rule.access and not set(rule.access) <= set("rwm"):
+        yield expect((*path, "access"), rule.access, "letters of rwm")
+    for name, number in (("major", rule.major), ("minor", rule.minor)):
+        # -1 is written by some for every number.
+        yield from within((*path, name), number, -1, 2**32 - 1)
+
+
+def _memory(path: Path, memory: Memory) -> Iterator[str]:
+    for name, amount in (
+        ("limit", memory.limit),
+        ("reservation", memory.reservation),
+        ("swap", memory.swap),
+    ):
+        if amount is not None and amount < -1:
+            yield expect((*path, name), amount, "bytes, or -1 for no limit")
+    if (memory.swap or 0) > 0 and not 0 <= (memory.limit or 0) <= (memory.swap or 0):
+        yield expect((*path, "swap"), memory.swap, f"at least the memory limit {memory.limit}")
+    if memory.swappiness is not None:
+        yield from within((*path, "swappiness"), memory.swappiness, 0, 100)

@@ -1,0 +1,1 @@
+"""Factory and Container; the machine; the step runner; transition hooks; recovery."""

@@ -1,0 +1,180 @@
+"""Repairing what a process that died in the middle of a transition has left.
+
+Its journal ends in a transition without `commit`. Whoever takes the container's lock next
+undoes it, step by step and backwards, or finishes it where there is no way back. What the
+undo needs is in the journal: the plan, which steps had begun, and what they had noted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from runstate.config import load as load_config
+from runstate.errors import ContainerBusy, ContainerNotExists, OperationFailed, RuntimeStateError, describe
+from runstate.linux import processes
+from runstate.states.state import ProcessIdentity, SavedSubstate, State
+from runstate.states.status import Status
+from runstate.transitions.attempt import Attempt
+from runstate.transitions.steps import step_from_dict
+from runstate.transitions.table import row
+
+if TYPE_CHECKING:
+    from runstate.engine.lifecycle import Lifecycle
+    from runstate.persistence.journal import PendingTransition, Record
+
+
+def repair(lifecycle: Lifecycle) -> None:
+    """Undo or finish an interrupted transition; the lock is held.
+
+    Raises:
+        ContainerNotExists: That was an interrupted `create` or `destroy`, and now there is no
+            container.
+    """
+    directory = lifecycle.directory
+    pending = directory.journal.pending()
+    if pending is None:
+        return
+    source = Status(pending.source)
+    transition = row(pending.trigger, source)
+    if transition is not None and transition.final:
+        directory.journal.append("rollback", error="interrupted; it is finished now", ms=0)
+        finish_destroy(lifecycle)
+        raise ContainerNotExists(f"container {directory.id!r}: its interrupted destroy is finished")
+    attempt = _attempt(lifecycle, pending, source)
+    errors = _undo(lifecycle, attempt, pending)
+    if source is Status.ABSENT:
+        directory.journal.append("rollback", error=_words(errors), ms=0)
+        directory.retire()
+        raise ContainerNotExists(f"container {directory.id!r}: its interrupted create is undone")
+    state = directory.load()
+    if state.status != source:
+        directory.save(attrs.evolve(state, status=source))
+    directory.journal.append("rollback", error=_words(errors), ms=0)
+
+
+def repair_if_free(lifecycle: Lifecycle) -> None:
+    """Repair, unless someone is in the middle of a transition right now.
+
+    Raises:
+        ContainerNotExists: See ``repair``.
+    """
+    if lifecycle.directory.journal.pending() is None:
+        return
+    try:
+        with lifecycle.locked("recover", 0.0):
+            return
+    except ContainerBusy:
+        return
+
+
+def _words(errors: list[RuntimeStateError]) -> str:
+    return "; ".join(["interrupted; undone by recovery", *(describe(error) for error in errors)])
+
+
+def _attempt(lifecycle: Lifecycle, pending: PendingTransition, source: Status) -> Attempt:
+    if source is Status.ABSENT:
+        state = from_journal(lifecycle.directory.id, pending.records)
+    else:
+        state = lifecycle.load()
+    context = lifecycle.context(state, load_config(state.config))
+    context.substates = {
+        room: substate
+        for room, substate in context.substates.items()
+        if substate.options is not None
+    }
+    return Attempt(pending.trigger, source, context, lifecycle.handlers(state), state)
+
+
+def _undo(
+    lifecycle: Lifecycle, attempt: Attempt, pending: PendingTransition
+) -> list[RuntimeStateError]:
+    errors: list[RuntimeStateError] = []
+    for index in sorted(pending.begun, reverse=True):
+        step = step_from_dict(pending.plan[index])
+        lifecycle.directory.journal.append("undo", index=index)
+        try:
+            step.undo(attempt)
+        except RuntimeStateError as error:
+            errors.append(error)
+        except OSError as error:
+            errors.append(OperationFailed.from_os_error(f"undo: {step.describe()}", error))
+    for note in pending.notes:
+        # A further process that was on record, but that no caller ever got.
+        if attempt.trigger == "exec" and "pid" in note:
+            processes.send_signal(ProcessIdentity(note["pid"], note["start"]), 9)
+    return errors
+
+
+def finish_destroy(lifecycle: Lifecycle) -> None:
+    """Destroy whatever is left, from the saved state or, without one, from the journal."""
+    directory = lifecycle.directory
+    try:
+        state = directory.load()
+    except RuntimeStateError as unreadable:
+        state = from_journal(directory.id, directory.journal.read(strict=False), unreadable)
+    context = lifecycle.context(state, load_config(state.config))
+    context.substates = {
+        room: substate
+        for room, substate in context.substates.items()
+        if substate.options is not None
+    }
+    attempt = Attempt(
+        "destroy", state.status, context, lifecycle.handlers(state), state, {"force": True}
+    )
+    transition = row("destroy", state.status)
+    assert transition is not None  # noqa: S101 - destroy is legal in every status but absent
+    lifecycle.act(attempt, transition)
+    directory.retire()
+
+
+def from_journal(
+    container_id: str, records: tuple[Record, ...] | list[Record], cause: Exception | None = None
+) -> State:
+    """The state as the journal of its `create` tells it, where no saved state can be read.
+
+    Raises:
+        OperationFailed: The journal does not tell either.
+    """
+    facts: dict[str, Any] | None = None
+    substates: dict[str, SavedSubstate] = {}
+    plan: list[dict[str, Any]] = []
+    init: ProcessIdentity | None = None
+    created = 0.0
+    for record in records:
+        data = record.data
+        if record.kind == "begin" and data.get("trigger") == "create":
+            facts, plan, created = data, data["plan"], record.time
+            substates = {
+                room: SavedSubstate(name, None) for room, name in data["handlers"].items()
+            }
+        elif facts is None or record.kind == "commit":
+            if facts is not None:
+                break
+        elif record.kind in ("note", "done"):
+            step = plan[data["index"]] if "index" in data else {}
+            told = data["result"] if record.kind == "done" else data
+            if told and "options" in told and "room" in step:
+                substates[step["room"]] = SavedSubstate(step["handler"], told["options"])
+            if "init_process_pid" in data:
+                init = ProcessIdentity(data["init_process_pid"], data["init_process_start"])
+    if facts is None:
+        raise OperationFailed(
+            f"recover container {container_id!r}",
+            "neither its state.json nor its journal can be read; its cgroup and directory have"
+            " to be removed by hand",
+        ) from cause
+    return State(
+        id=container_id,
+        status=Status.CREATED,
+        config=facts["config"],
+        created=created,
+        bundle=facts["bundle"],
+        init=init,
+        boot_id=facts["boot_id"],
+        backend=facts["backend"],
+        fs=substates["fs"],
+        network=substates["network"],
+        exec=substates["exec"],
+    )

@@ -1,0 +1,126 @@
+"""The step runner: the one place that acts, undoes, and journals both.
+
+One transition in the journal::
+
+    begin    trigger, source, dest, the plan, who acts
+    intent   index                              (of each step, before it acts)
+    note     index, facts                       (what must be on record before an effect)
+    done     index, ms, result        or  failed   index, error
+    undo     index                              (backwards, if one has failed)
+    commit   status, ms               or  rollback error
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from runstate.errors import OperationFailed, RuntimeStateError, describe
+from runstate.linux import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runstate.persistence.journal import Journal
+    from runstate.transitions.attempt import Attempt
+    from runstate.transitions.steps import Step
+    from runstate.transitions.table import Transition
+
+
+class StepRunner:
+    """Runs one transition's plan."""
+
+    def __init__(self, journal: Journal, attempt: Attempt, transition: Transition) -> None:
+        self._journal = journal
+        self._attempt = attempt
+        self._transition = transition
+        self._started = time.perf_counter()
+
+    def run(self, plan: list[Step], facts: Mapping[str, Any], save: Callable[[], None]) -> None:
+        """Journal, act, save, commit; or undo everything and raise the first error.
+
+        Args:
+            plan: The steps.
+            facts: More to put on record at the beginning.
+            save: Saves the new state, between the last step and the commit.
+        """
+        attempt, transition = self._attempt, self._transition
+        self._journal.append(
+            "begin",
+            trigger=attempt.trigger,
+            source=attempt.status,
+            dest=transition.dest_from(attempt.status),
+            plan=[step.to_dict() for step in plan],
+            pid=os.getpid(),
+            thread=threading.current_thread().name,
+            boot_id=processes.boot_id(),
+            **facts,
+        )
+        index = -1
+        try:
+            if transition.final:
+                self._act_all(plan)
+            else:
+                for index, step in enumerate(plan):  # noqa: B007 - the undo starts there
+                    self._act(index, step)
+            save()
+        except BaseException as error:
+            if not transition.final:
+                self._undo(plan[: index + 1], error)
+            self._journal.append("rollback", error=describe(error), ms=self._elapsed())
+            raise
+        self._journal.append(
+            "commit", status=transition.dest_from(attempt.status), ms=self._elapsed()
+        )
+
+    def _act(self, index: int, step: Step) -> None:
+        journal = self._journal
+        journal.append("intent", index=index)
+        self._attempt.context.note = lambda facts: journal.append("note", index=index, **facts)
+        started = time.perf_counter()
+        try:
+            result = step.act(self._attempt)
+        except OSError as error:
+            typed = OperationFailed.from_os_error(
+                f"{self._attempt.trigger} container {self._attempt.id!r}: {step.describe()}", error
+            )
+            journal.append("failed", index=index, error=describe(error), ms=_since(started))
+            raise typed from error
+        except BaseException as error:
+            journal.append("failed", index=index, error=describe(error), ms=_since(started))
+            raise
+        journal.append("done", index=index, ms=_since(started), result=result)
+
+    def _act_all(self, plan: list[Step]) -> None:
+        """Every step, whatever fails; the first error is raised at the end."""
+        first: RuntimeStateError | None = None
+        for index, step in enumerate(plan):
+            try:
+                self._act(index, step)
+            except RuntimeStateError as error:
+                if first is None:
+                    first = error
+                else:
+                    first.add_cleanup_error(error)
+        if first is not None:
+            raise first
+
+    def _undo(self, plan: list[Step], error: BaseException) -> None:
+        for index in reversed(range(len(plan))):
+            self._journal.append("undo", index=index)
+            try:
+                plan[index].undo(self._attempt)
+            except (RuntimeStateError, OSError) as second:
+                if isinstance(error, RuntimeStateError):
+                    error.add_cleanup_error(second)
+                else:
+                    error.add_note(f"while cleaning up: {describe(second)}")
+
+    def _elapsed(self) -> float:
+        return _since(self._started)
+
+
+def _since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)

@@ -1,0 +1,148 @@
+"""What exec handlers share: the fifo, releasing, signalling, ending and reaping init."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal as signals
+from typing import TYPE_CHECKING
+
+from runstate.errors import DeadlineExceeded, NoProcessOps, OperationFailed
+from runstate.linux import handshake, launcher, processes
+from runstate.linux.handshake import Handshake
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runstate.handlers.contract import HandlerContext, Substate
+    from runstate.linux.cgroups import Cgroup
+    from runstate.linux.launcher import Child
+    from runstate.linux.operations import Operation
+    from runstate.states.state import ProcessIdentity
+
+FIFO = "exec.fifo"
+
+
+def make_fifo(directory: str, owner: tuple[int, int] | None) -> int:
+    """Make the exec fifo; a descriptor that init can open it by.
+
+    Args:
+        directory: The container's directory.
+        owner: The host's ids of the container's root, in a user namespace.
+    """
+    path = f"{directory}/{FIFO}"
+    try:
+        os.mkfifo(path)
+        # Init opens it as the program's user, who is anyone; the directory keeps others out.
+        os.chmod(path, 0o622)
+        if owner is not None and owner[0] != os.geteuid():
+            os.chown(path, *owner)
+        return os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError as error:
+        raise OperationFailed.from_os_error(f"make the exec fifo {path}", error) from error
+
+
+def remove_fifo(directory: str) -> None:
+    """Remove the exec fifo; gone already is as good."""
+    try:
+        os.unlink(f"{directory}/{FIFO}")
+    except FileNotFoundError:
+        return
+
+
+def waiting(context: HandlerContext) -> bool:
+    """Whether init waits in the fifo to be started."""
+    return (
+        context.init is not None
+        and launcher.is_waiting_init(context.init.pid)
+        and os.path.exists(f"{context.directory}/{FIFO}")
+    )
+
+
+def release(context: HandlerContext) -> None:
+    """Let init become the program; returns when it has."""
+    if context.init is None:
+        raise NoProcessOps(f"start container {context.id!r}: it has no init process")
+    plan = context.substates["exec"].objects.get("plan", ())
+    handshake.release(f"{context.directory}/{FIFO}", context.init, plan, context.deadline)
+    remove_fifo(context.directory)
+
+
+def signal(context: HandlerContext, number: int) -> None:
+    """Send a signal to init."""
+    if context.init is None or not processes.send_signal(context.init, number):
+        raise NoProcessOps(f"signal container {context.id!r}: its init process is gone")
+
+
+def end(process: ProcessIdentity, deadline: float) -> None:
+    """SIGKILL this very process, and wait until it is dead."""
+    pidfd = processes.open_pidfd(process)
+    if pidfd is None:
+        return
+    try:
+        signals.pidfd_send_signal(pidfd, signals.SIGKILL)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        if not poll.poll(deadline * 1000):
+            raise DeadlineExceeded(
+                f"kill process {process.pid}: it still lives after {deadline:g} s,"
+                f" {processes.waits_for(process.pid)}"
+            )
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(pidfd)
+
+
+def let_go(substate: Substate | None) -> None:
+    """Close the channel: a process that is not on record ends by itself."""
+    if substate is not None:
+        open_handshake: Handshake | None = substate.objects.pop("handshake", None)
+        if open_handshake is not None:
+            open_handshake.close()
+
+
+def reap(context: HandlerContext, substate: Substate | None) -> None:
+    """Wait until the zygote has reaped init, if it is a child of this process's zygote."""
+    child: Child | None = substate.objects.get("child") if substate is not None else None
+    if child is not None and not child.wait(context.deadline):
+        raise DeadlineExceeded(f"end init of container {context.id!r}: it is not reaped yet")
+
+
+def start_process(
+    plan: Sequence[Operation],
+    stdio: tuple[int, int, int],
+    joins: Sequence[tuple[int, int]],
+    cgroup: Cgroup | None,
+    context: HandlerContext,
+) -> Child:
+    """Start a further process, and return when it is its program.
+
+    Args:
+        plan: Begins with a wait for the engine, ends with the exec.
+        stdio: Its standard streams.
+        joins: The namespaces to join.
+        cgroup: Where it belongs before it runs anything.
+        context: The container's.
+    """
+    shake = Handshake()
+    child: Child | None = None
+    try:
+        child = launcher.get().launch(shake.theirs, stdio, joins=joins)
+        shake.theirs.close()
+        shake.send_plan(plan, context.deadline)
+        process = child.identity
+        if cgroup is not None:
+            cgroup.attach(process.pid)
+        shake.proceed()
+        shake.await_ready()
+        context.note({"pid": process.pid, "start": process.start})
+        shake.proceed()
+        shake.await_exec()
+    except BaseException:
+        shake.close()
+        if child is not None:
+            child.kill(context.deadline)
+        raise
+    shake.close()
+    return child

@@ -1,0 +1,325 @@
+"""The exec handler ``linux``: init in namespaces and a cgroup, started through the zygote."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from runstate.errors import OperationFailed
+from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
+from runstate.handlers.exec import idmaps, lifecycle
+from runstate.handlers.exec.program import compile_program, compile_setup
+from runstate.init import kernel
+from runstate.linux import launcher, operations, processes
+from runstate.linux.cgroups.cgroup import Cgroup
+from runstate.linux.cgroups.devices import DEFAULT_DEVICE_RULES
+from runstate.linux.cgroups.layout import detect
+from runstate.linux.cgroups.paths import plan_paths
+from runstate.linux.cgroups.resources import missing_controllers
+from runstate.linux.handshake import Handshake
+
+if TYPE_CHECKING:
+    from runstate.config import Config
+    from runstate.linux.launcher import Child
+    from runstate.linux.operations import Operation
+
+_CLONE_FLAGS = {
+    "user": kernel.CLONE_NEWUSER,
+    "pid": kernel.CLONE_NEWPID,
+    "mount": kernel.CLONE_NEWNS,
+    "network": kernel.CLONE_NEWNET,
+    "ipc": kernel.CLONE_NEWIPC,
+    "uts": kernel.CLONE_NEWUTS,
+    "cgroup": kernel.CLONE_NEWCGROUP,
+}
+# Only a child can be in a new pid namespace, and the others shall belong to the new user
+# namespace; these two are clone3's. The rest init makes itself, while the engine goes on.
+_BY_CLONE = kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID
+_NO_CGROUP = "it has no cgroup, which an ordinary user gets only where one is delegated"
+
+
+@frozen
+class LinuxExecOptions:
+    """What is saved.
+
+    Attributes:
+        namespaces: The CLONE_NEW* of the namespaces that are the container's own.
+        cgroup_paths: Its cgroups, by controller, as libcontainer saves them; may be empty.
+    """
+
+    namespaces: int
+    cgroup_paths: dict[str, str] = field(factory=dict)
+
+    @property
+    def cgroup(self) -> Cgroup | None:
+        """The container's cgroup, if it has one."""
+        return Cgroup(self.cgroup_paths) if self.cgroup_paths else None
+
+
+class LinuxExec:
+    """Init by clone3, further processes by joining init's namespaces."""
+
+    options_type = LinuxExecOptions
+
+    # --- before any effect ------------------------------------------------------------------
+
+    def check(self, context: HandlerContext) -> list[str]:
+        """What of the config this host cannot do."""
+        from runstate.config.support import unsupported  # noqa: PLC0415 - only `create` asks
+        from runstate.config.validation import missing_for_linux  # noqa: PLC0415
+
+        config = context.config
+        problems = [*missing_for_linux(config), *unsupported(config)]
+        if not problems:
+            problems += self._missing_on_host(context)
+        return problems
+
+    def _missing_on_host(self, context: HandlerContext) -> list[str]:
+        resources = _resources(context.config, with_defaults=False)
+        if not self._plan_cgroup(context):
+            return (
+                [f"$.linux.resources: cannot be applied: {_NO_CGROUP}"]
+                if set(resources) - {"devices"}
+                else []
+            )
+        return [
+            f"$.linux.resources: needs the cgroup controller {name!r}, which this host has not"
+            for name in missing_controllers(detect(), resources)
+        ]
+
+    def notices(self, context: HandlerContext) -> list[str]:
+        """What has to be left out on this host."""
+        left_out = []
+        if not self._plan_cgroup(context):
+            left_out.append(f"cgroup: {_NO_CGROUP}; so no limits, no pause, no cgroup statistics")
+        if _namespaces(context.config) & kernel.CLONE_NEWUSER and os.geteuid() != 0:
+            left_out.append("users: only the caller's own id is mapped, as root of the container")
+        return left_out
+
+    def preview(self, context: HandlerContext) -> tuple[Operation, ...]:
+        """The operations of ``run``."""
+        return self._compile(context, _namespaces(context.config))
+
+    @staticmethod
+    def _plan_cgroup(context: HandlerContext) -> dict[str, str]:
+        linux = context.config.linux
+        return plan_paths(
+            detect(),
+            linux.cgroups_path if linux is not None else None,
+            context.id,
+            rootless=os.geteuid() != 0,
+        )
+
+    # --- the contract -------------------------------------------------------------------------
+
+    def create(self, context: HandlerContext) -> Substate:
+        """Make the cgroup and the exec fifo, and ask for the process."""
+        namespaces = _namespaces(context.config)
+        options = LinuxExecOptions(namespaces, self._plan_cgroup(context))
+        substate = Substate(options)
+        context.substates["exec"] = substate  # what destroy needs if the rest fails
+        cgroup = options.cgroup
+        if cgroup is not None:
+            cgroup.create()
+            resources = _resources(context.config, with_defaults=True)
+            if resources:
+                cgroup.apply(resources)
+        owner = idmaps.root_of(context.config)
+        fifo = lifecycle.make_fifo(context.directory, owner)
+        handshake = Handshake()
+        directory = os.open(context.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            substate.objects["handshake"] = handshake
+            substate.objects["child"] = launcher.get().launch(
+                handshake.theirs,
+                context.stdio,
+                flags=namespaces & _BY_CLONE,
+                directory=directory,
+                extras=[fifo],
+            )
+        finally:
+            handshake.theirs.close()
+            os.close(directory)
+            os.close(fifo)
+        return substate
+
+    def run(self, context: HandlerContext) -> Substate:
+        """Have init execute everything, put it on record, and leave it waiting in the fifo."""
+        substate = context.substates["exec"]
+        options: LinuxExecOptions = substate.options
+        handshake: Handshake = substate.objects["handshake"]
+        child: Child = substate.objects["child"]
+        plan = self._compile(context, options.namespaces)
+        handshake.send_plan(plan, context.deadline)
+        init = child.identity
+        if options.namespaces & kernel.CLONE_NEWUSER:
+            idmaps.write_maps(init.pid, context.config)
+            handshake.proceed()
+        if options.cgroup is not None:
+            options.cgroup.attach(init.pid)
+            handshake.proceed()
+        handshake.await_ready()
+        context.init = init
+        context.note({"init_process_pid": init.pid, "init_process_start": init.start})
+        handshake.proceed()
+        handshake.close()
+        del substate.objects["handshake"]
+        return Substate(
+            options, {**substate.objects, "plan": plan, "console": handshake.console}
+        )
+
+    def destroy(self, context: HandlerContext) -> Substate:
+        """End every process and remove the cgroup and the fifo."""
+        substate = context.substates.get("exec")
+        cgroup = substate.options.cgroup if substate is not None else None
+        if cgroup is None and substate is None:
+            paths = self._plan_cgroup(context)
+            cgroup = Cgroup(paths) if paths else None
+        lifecycle.let_go(substate)
+        self._kill(context, cgroup)
+        lifecycle.reap(context, substate)
+        if cgroup is not None:
+            cgroup.remove(context.deadline)
+        lifecycle.remove_fifo(context.directory)
+        return substate or Substate(None)
+
+    # --- abilities ------------------------------------------------------------------------------
+
+    def lacks(self, context: HandlerContext, ability: str) -> str | None:
+        """Why an ability cannot be used with this container, if it cannot."""
+        needs_cgroup = ability in ("freeze", "thaw", "update")
+        return _NO_CGROUP if needs_cgroup and _cgroup(context) is None else None
+
+    waiting = staticmethod(lifecycle.waiting)
+    release = staticmethod(lifecycle.release)
+    signal = staticmethod(lifecycle.signal)
+
+    def kill(self, context: HandlerContext) -> None:
+        """SIGKILL to every process; returns when init is gone."""
+        self._kill(context, _cgroup(context))
+
+    @staticmethod
+    def _kill(context: HandlerContext, cgroup: Cgroup | None) -> None:
+        if cgroup is not None:
+            cgroup.kill()
+        if context.init is not None:
+            lifecycle.end(context.init, context.deadline)
+
+    def freeze(self, context: HandlerContext) -> None:
+        """Freeze the cgroup; returns when the kernel says that it is frozen."""
+        _required(context).freeze(context.deadline)
+
+    def thaw(self, context: HandlerContext) -> None:
+        """Thaw the cgroup."""
+        _required(context).thaw()
+
+    def frozen(self, context: HandlerContext) -> bool:
+        """Whether the cgroup is frozen."""
+        cgroup = _cgroup(context)
+        return cgroup is not None and cgroup.frozen()
+
+    def processes(self, context: HandlerContext) -> list[int]:
+        """The host's pids of all processes."""
+        cgroup = _cgroup(context)
+        if cgroup is not None:
+            return cgroup.procs()
+        return [] if context.init is None else processes.in_pid_namespace_of(context.init.pid)
+
+    def stats(self, context: HandlerContext) -> Any:
+        """What the cgroup counts; None without one."""
+        cgroup = _cgroup(context)
+        return None if cgroup is None else cgroup.stats()
+
+    def update(self, context: HandlerContext, resources: dict[str, Any]) -> None:
+        """Change limits; device rules stay as they are."""
+        _required(context).apply(resources)
+
+    def exec(self, context: HandlerContext, spec: ProcessSpec) -> Child:
+        """Start a further process in init's namespaces and cgroup."""
+        options: LinuxExecOptions = context.substates["exec"].options
+        if context.init is None:
+            raise OperationFailed("exec", "the container has no init")
+        pidfd = processes.open_pidfd(context.init)
+        if pidfd is None:
+            raise OperationFailed("exec", f"init (process {context.init.pid}) is gone")
+        plan = [
+            operations.await_engine("the process is in the cgroup"),
+            *compile_program(spec.process, own_userns=bool(options.namespaces & _USER)),
+            operations.on_record(keep_channel=True),
+            operations.execute(*_command(spec.process)),
+        ]
+        try:
+            return lifecycle.start_process(
+                plan, spec.stdio, [(pidfd, options.namespaces)], options.cgroup, context
+            )
+        finally:
+            os.close(pidfd)
+
+    # --- compiling --------------------------------------------------------------------------------
+
+    def _compile(self, context: HandlerContext, namespaces: int) -> tuple[Operation, ...]:
+        config = context.config
+        assert config.process is not None  # noqa: S101 - validation saw to it
+        plan: list[Operation] = []
+        if namespaces & kernel.CLONE_NEWUSER:
+            plan += [operations.await_engine("the ids are mapped"), operations.become_root()]
+        later = namespaces & ~_BY_CLONE & ~kernel.CLONE_NEWCGROUP
+        if later:
+            plan.append(operations.unshare(later))
+        if self._plan_cgroup(context):
+            # The cgroup at this moment becomes the root of a new cgroup namespace.
+            plan.append(operations.await_engine("init is in its cgroup"))
+        if namespaces & kernel.CLONE_NEWCGROUP:
+            plan.append(operations.unshare(kernel.CLONE_NEWCGROUP))
+        plan += compile_setup(context.id, config.process)
+        plan += context.operations()
+        if config.hostname:
+            plan.append(operations.sethostname(config.hostname))
+        if config.domainname:
+            plan.append(operations.setdomainname(config.domainname))
+        plan += compile_program(config.process, own_userns=bool(namespaces & _USER))
+        plan += [
+            operations.on_record(),
+            operations.wait_in_fifo(0),
+            operations.execute(*_command(config.process)),
+        ]
+        return tuple(plan)
+
+
+_USER = kernel.CLONE_NEWUSER
+
+
+def _command(process: Any) -> tuple[list[str], dict[str, str]]:
+    environment = dict(entry.split("=", 1) for entry in process.env if "=" in entry)
+    return list(process.args), environment
+
+
+def _namespaces(config: Config) -> int:
+    flags = 0
+    for namespace in config.linux.namespaces if config.linux is not None else ():
+        flags |= _CLONE_FLAGS[namespace.type]
+    return flags
+
+
+def _resources(config: Config, *, with_defaults: bool) -> dict[str, Any]:
+    if config.linux is None or config.linux.resources is None:
+        return {}
+    resources: dict[str, Any] = config.linux.resources.to_dict()
+    if with_defaults and "devices" in resources:
+        resources["devices"] = [*resources["devices"], *DEFAULT_DEVICE_RULES]
+    return resources
+
+
+def _cgroup(context: HandlerContext) -> Cgroup | None:
+    substate = context.substates.get("exec")
+    cgroup: Cgroup | None = substate.options.cgroup if substate is not None else None
+    return cgroup
+
+
+def _required(context: HandlerContext) -> Cgroup:
+    cgroup = _cgroup(context)
+    if cgroup is None:
+        raise OperationFailed(f"container {context.id!r}", _NO_CGROUP)
+    return cgroup

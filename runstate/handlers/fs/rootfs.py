@@ -1,0 +1,150 @@
+"""From the config's root, mounts, devices and paths to the operations that make them.
+
+Pure: reads nothing, changes nothing. The order is the runtime spec's (config.md, Mounts;
+config-linux.md, Default Devices, Masked Paths): rootfs, mounts, devices, links, hidden paths,
+and last the pivot, after which the host is out of sight.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from runstate.handlers.fs.cgroup_mounts import compile_cgroup_mount
+from runstate.init import kernel
+from runstate.linux import operations
+from runstate.linux.mounts import parse_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from runstate.config import Config, Mount, Process
+    from runstate.config.linux import Device
+    from runstate.handlers.contract import HandlerContext
+    from runstate.linux.operations import Operation
+
+# config-linux.md, Default Devices; /dev/console only exists with a terminal.
+_DEFAULT_DEVICES = (
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+)
+_DEFAULT_LINKS = (
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+    ("pts/ptmx", "/dev/ptmx"),
+)
+_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+_PROPAGATION = {
+    "private": kernel.MS_PRIVATE,
+    "shared": kernel.MS_SHARED,
+    "slave": kernel.MS_SLAVE,
+    "unbindable": kernel.MS_UNBINDABLE,
+}
+
+
+def compile_rootfs(
+    context: HandlerContext, rootfs: Iterable[Operation], extra_mounts: Iterable[Operation] = ()
+) -> tuple[Operation, ...]:
+    """All operations of a filesystem handler.
+
+    Args:
+        context: The container's.
+        rootfs: What makes the root file system a mount (``bind_rootfs``, ``overlay_host``).
+        extra_mounts: Mounts of the handler's own, before the config's.
+    """
+    config = context.config
+    compiled = [operations.set_propagation("/", kernel.MS_SLAVE | kernel.MS_REC)]
+    compiled += rootfs
+    compiled += extra_mounts
+    for mount in config.mounts:
+        compiled += _compile_mount(context, mount)
+    if not _binds_dev(config):
+        compiled += _compile_devices(config)
+        compiled += (operations.symlink(target, path) for target, path in _DEFAULT_LINKS)
+    if config.process is not None and config.process.terminal:
+        compiled.append(_compile_console(config.process))
+    if config.linux is not None:
+        compiled += (operations.make_readonly(path) for path in config.linux.readonly_paths)
+        compiled += (operations.mask(path) for path in config.linux.masked_paths)
+    compiled.append(operations.pivot_root())
+    if config.linux is not None and config.linux.rootfs_propagation:
+        flag = _PROPAGATION[config.linux.rootfs_propagation]
+        compiled.append(operations.set_propagation("/", flag))
+    if config.root is not None and config.root.readonly:
+        compiled.append(operations.remount_readonly())
+    return tuple(compiled)
+
+
+def _compile_mount(context: HandlerContext, mount: Mount) -> Iterator[Operation]:
+    options = parse_options(mount.options)
+    target = "/" + mount.destination.lstrip("/")
+    if options.bind or mount.type == "bind":
+        attributes, cleared = options.attributes()
+        yield operations.bind(
+            os.path.join(context.bundle, mount.source or ""),
+            target,
+            recursive=bool(options.flags & kernel.MS_REC),
+            attributes=attributes,
+            cleared=cleared,
+            propagation=options.propagation,
+        )
+    elif mount.type in ("cgroup", "cgroup2"):
+        yield from compile_cgroup_mount(context, target, options)
+    else:
+        yield operations.mount(
+            mount.source or mount.type or "none",
+            target,
+            mount.type or "",
+            options.flags,
+            options.data,
+            options.propagation,
+        )
+
+
+def _compile_console(process: Process) -> Operation:
+    size, user = process.console_size, process.user
+    return operations.open_console(
+        size.height if size is not None else 0,
+        size.width if size is not None else 0,
+        (user.uid or 0, user.gid or 0) if user is not None else (0, 0),
+    )
+
+
+def _binds_dev(config: Config) -> bool:
+    return any(
+        mount.destination.rstrip("/") == "/dev"
+        and (mount.type == "bind" or parse_options(mount.options).bind)
+        for mount in config.mounts
+    )
+
+
+def _compile_devices(config: Config) -> Iterator[Operation]:
+    configured: tuple[Device, ...] = config.linux.devices if config.linux else ()
+    taken = {device.path for device in configured}
+    in_userns = config.linux is not None and any(n.type == "user" for n in config.linux.namespaces)
+    for path, major, minor in _DEFAULT_DEVICES:
+        if path in taken:
+            continue
+        if in_userns:
+            # mknod(2) of a device needs CAP_MKNOD in the first user namespace.
+            yield operations.bind(path, path)
+        else:
+            yield operations.mknod(path, stat.S_IFCHR | 0o666, major, minor)
+    for device in configured:
+        if in_userns and device.type != "p":
+            yield operations.bind(device.path, device.path)
+        else:
+            yield operations.mknod(
+                device.path,
+                _TYPES[device.type] | (0o666 if device.file_mode is None else device.file_mode),
+                device.major or 0,
+                device.minor or 0,
+                (device.uid or 0, device.gid or 0) if device.uid or device.gid else None,
+            )

@@ -1,0 +1,168 @@
+"""The messages between engine, zygote and init: a closed set, in the order of their use.
+
+::
+
+    engine                         zygote                        init (the new process)
+      |  Spawn (+ descriptors)       |                              |
+      |----------- control --------->|  clone3                      |
+      |                              |----------------------------->|
+      |  Spawned(pid) + pidfd        |                              |
+      |<---------- lifeline ---------|                              |
+      |  plan: the operations                                       |
+      |---------------------------- channel ----------------------->|  executes
+      |  proceed: ids are mapped, cgroup is attached                |
+      |---------------------------- channel ----------------------->|  (awaited by operations)
+      |  console, if it has a terminal (+ its master)               |
+      |<--------------------------- channel ------------------------|
+      |  ready, or failed(index, errno, text)                       |
+      |<--------------------------- channel ------------------------|
+      |  proceed: init is on record                                 |
+      |---------------------------- channel ----------------------->|  waits in the exec fifo
+      |
+      |  (later, by any process) opens the exec fifo                |
+      |<---------------------------- fifo --------------------------|  "0", then exec: end of
+      |                                                             |  file; or "0failed…"
+      |  Exited(status)              |  waitid                      |
+      |<---------- lifeline ---------|<-----------------------------|
+
+Until the second `proceed` init ends by itself when the engine's end of the channel closes,
+so that an engine which dies leaves nothing behind. When the zygote's control socket closes,
+the zygote ends; containers go on, and their nearest subreaper becomes their parent.
+
+Engine and zygote are the same interpreter, so their messages are marshalled. What comes from
+init is text, because it is the side next to the container.
+"""
+
+from __future__ import annotations
+
+import marshal
+import struct
+from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
+from array import array
+
+MAX_MESSAGE = 65536
+MAX_FDS = 253  # SCM_MAX_FD, unix(7)
+
+FIFO_BYTE = b"0"
+PROCEED = b"p"
+READY = b"ready"
+CONSOLE = b"console"
+FAILED = b"failed"
+
+_LENGTH = struct.Struct("=I")
+
+
+# Engine to zygote, with descriptors: channel, lifeline, stdin, stdout, stderr, the container's
+# directory (only if record_exit), the namespaces to join, extras.
+#   (flags: CLONE_NEW* for clone3, joins: CLONE_NEW* of each namespace descriptor or pidfd,
+#    record_exit)
+Spawn = tuple[int, tuple[int, ...], bool]
+
+# Zygote to engine, as (kind, value, text):
+SPAWNED = "spawned"  # value: the pid; its pidfd comes along
+SPAWN_FAILED = "failed"  # value: errno; text: the operation
+EXITED = "exited"  # value: the wait status, as in wait(2)
+Reply = tuple[str, int, str]
+
+
+def send_spawn(control: socket, spawn: Spawn, fds: list[int]) -> None:
+    """Engine to zygote; one packet, so threads need no lock."""
+    _send(control, spawn, fds)
+
+
+def receive_spawn(control: socket) -> tuple[Spawn, list[int]] | None:
+    """The zygote's side; None when the engine is gone."""
+    data, fds = _receive(control)
+    return (marshal.loads(data), fds) if data else None  # noqa: S302 - from our parent
+
+
+def send_reply(lifeline: socket, reply: Reply, fds: list[int]) -> None:
+    """Zygote to engine."""
+    _send(lifeline, reply, fds)
+
+
+def receive_reply(lifeline: socket) -> tuple[Reply, list[int]] | None:
+    """The engine's side; None when the zygote is gone."""
+    data, fds = _receive(lifeline)
+    reply = parse_reply(data)
+    return None if reply is None else (reply, fds)
+
+
+def parse_reply(data: bytes) -> Reply | None:
+    """A packet of the lifeline; None for the empty one that means the zygote is gone."""
+    if not data:
+        return None
+    reply: Reply = marshal.loads(data)  # noqa: S302 - the zygote runs our own code only
+    return reply
+
+
+def _send(sock: socket, message: tuple[object, ...], fds: list[int]) -> None:
+    ancillary = [(SOL_SOCKET, SCM_RIGHTS, array("i", fds))] if fds else []
+    sock.sendmsg([marshal.dumps(message)], ancillary)
+
+
+def _receive(sock: socket) -> tuple[bytes, list[int]]:
+    fds = array("i")
+    data, ancillary, _flags, _address = sock.recvmsg(
+        MAX_MESSAGE, CMSG_SPACE(MAX_FDS * fds.itemsize), MSG_CMSG_CLOEXEC
+    )
+    for level, kind, payload in ancillary:
+        if level == SOL_SOCKET and kind == SCM_RIGHTS:
+            fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+    return data, list(fds)
+
+
+def pack_plan(operations: list[tuple[object, ...]]) -> bytes:
+    """The plan as it goes over the channel."""
+    body = marshal.dumps(operations)
+    return _LENGTH.pack(len(body)) + body
+
+
+def receive_plan(channel: socket) -> list[tuple[object, ...]] | None:
+    """Init's side; None when the engine is gone."""
+    header = _receive_exactly(channel, _LENGTH.size)
+    if header is None:
+        return None
+    body = _receive_exactly(channel, _LENGTH.unpack(header)[0])
+    return None if body is None else marshal.loads(body)  # noqa: S302 - from our parent
+
+
+def _receive_exactly(channel: socket, size: int) -> bytes | None:
+    chunks = b""
+    while len(chunks) < size:
+        chunk = channel.recv(size - len(chunks))
+        if not chunk:
+            return None
+        chunks += chunk
+    return chunks
+
+
+def send_console(channel: socket, master: int) -> None:
+    """Init's side: the master of its terminal."""
+    channel.sendmsg([CONSOLE], [(SOL_SOCKET, SCM_RIGHTS, array("i", [master]))])
+
+
+def receive_report(channel: socket) -> tuple[bytes, list[int]]:
+    """The engine's side: what init says, with descriptors if it sends any.
+
+    Descriptors are a barrier in a stream (unix(7)), so one report is read at a time.
+    """
+    return _receive(channel)
+
+
+def pack_failure(index: int, errno: int, text: str) -> bytes:
+    """What init says of the operation that failed."""
+    return b"\0".join(
+        (FAILED, str(index).encode(), str(errno).encode(), text.encode("utf-8", "replace"))
+    )
+
+
+def unpack_failure(message: bytes) -> tuple[int, int, str] | None:
+    """Index, errno (0: none) and text of a failure; None if the message is no such thing."""
+    parts = message.split(b"\0", 3)
+    if len(parts) != 4 or parts[0] != FAILED:
+        return None
+    try:
+        return int(parts[1]), int(parts[2]), parts[3].decode("utf-8", "replace")
+    except ValueError:
+        return None

@@ -1,0 +1,197 @@
+"""The zygote: a small, already started interpreter that new processes are forked from.
+
+It is started once by :mod:`runstate.linux.launcher`, from a sealed copy of the interpreter
+(CVE-2019-5736: a container must not be able to write to the host's through /proc/PID/exe),
+with one thread, an empty environment and no descriptors but its control socket. It forks,
+reaps, reports, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import _signal as signal
+import errno
+import gc
+import os
+import resource
+import select
+import sys
+from _socket import socket
+
+from runstate.init import executor, kernel, protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+class _Child:
+    """A living child: its pid, whom to tell, and where to put its exit on record (or -1)."""
+
+    __slots__ = ("directory", "lifeline", "pid")
+
+    def __init__(self, pid: int, lifeline: socket, directory: int) -> None:
+        self.pid = pid
+        self.lifeline = lifeline
+        self.directory = directory
+
+
+class Zygote:
+    """The zygote's loop: one control socket, and a pidfd for each living child."""
+
+    def __init__(self, control: socket) -> None:
+        self.control = control
+        self.children: dict[int, _Child] = {}
+        self.poll = select.poll()
+        self.poll.register(control, select.POLLIN)
+        self.nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def serve(self) -> None:
+        """Until the engine closes its end."""
+        # Three descriptors a child; each child gets the limit that the engine had.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile[1], self.nofile[1]))
+        while True:
+            for fd, _event in self.poll.poll():
+                if fd != self.control.fileno():
+                    self._reap(fd)
+                elif not self._spawn():
+                    return
+
+    def _spawn(self) -> bool:
+        try:
+            request = protocol.receive_spawn(self.control)
+        except ConnectionResetError:
+            return False
+        if request is None:
+            return False
+        (flags, join_flags, record_exit), fds = request
+        channel, lifeline_fd, stdin, stdout, stderr = fds[:5]
+        rest = fds[5:]
+        directory = rest.pop(0) if record_exit else -1
+        joins, extras = rest[: len(join_flags)], rest[len(join_flags) :]
+        lifeline = socket(fileno=lifeline_fd)
+        keep = [channel, stdin, stdout, stderr, *extras]
+        try:
+            if joins:
+                pid = self._clone_inside(flags, list(zip(joins, join_flags)), keep)
+            else:
+                pid = self._clone(flags, keep)
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            operation = str(error.filename or "clone3")
+            _tell(lifeline, (protocol.SPAWN_FAILED, error.errno or 0, operation), [])
+            lifeline.close()
+            if directory >= 0:
+                os.close(directory)
+        else:
+            self.children[pidfd] = _Child(pid, lifeline, directory)
+            self.poll.register(pidfd, select.POLLIN)
+            _tell(lifeline, (protocol.SPAWNED, pid, ""), [pidfd])
+        for fd in keep + joins:
+            os.close(fd)
+        return True
+
+    def _clone(self, flags: int, keep: list[int], parent_flag: int = 0) -> int:
+        if flags & kernel.CLONE_NEWUSER:
+            # The id maps of a process that is not dumpable belong to root (proc(5)); an
+            # ordinary user could not write them. The child drops this again with its plan.
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+        pid = kernel.clone3(flags | parent_flag, 0 if parent_flag else signal.SIGCHLD)
+        if pid == 0:
+            self._become_init(keep)
+        if flags & kernel.CLONE_NEWUSER:
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        return pid
+
+    def _clone_inside(self, flags: int, joins: list[tuple[int, int]], keep: list[int]) -> int:
+        """Fork into existing namespaces, by way of a process that joins them first.
+
+        A pid namespace is entered by children only, and a user namespace cannot be left
+        again, so the zygote itself must join neither.
+        """
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        middle = kernel.clone3(0, signal.SIGCHLD)
+        if middle == 0:
+            self._join_and_clone(flags, joins, keep, writer)
+        os.close(writer)
+        answer = os.read(reader, 256)
+        os.close(reader)
+        os.waitpid(middle, 0)
+        operation, _, number = answer.decode("utf-8", "replace").partition("\0")
+        if operation == "pid":
+            return int(number)
+        raise OSError(int(number or errno.ESRCH), "", operation or "join namespaces")
+
+    def _join_and_clone(
+        self, flags: int, joins: list[tuple[int, int]], keep: list[int], writer: int
+    ) -> NoReturn:
+        try:
+            for fd, namespaces in joins:
+                kernel.setns(fd, namespaces)
+            pid = self._clone(flags, keep, kernel.CLONE_PARENT)
+            answer = f"pid\0{pid}"
+        except OSError as error:
+            answer = f"setns\0{error.errno}"
+        os.write(writer, answer.encode())
+        os._exit(0)
+
+    def _become_init(self, keep: list[int]) -> NoReturn:
+        status = 1
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self.nofile)
+            executor.main(keep)
+            status = 0
+        finally:
+            os._exit(status)
+
+    def _reap(self, pidfd: int) -> None:
+        child = self.children.pop(pidfd)
+        self.poll.unregister(pidfd)
+        os.close(pidfd)
+        # First the record, then the reaping: who finds the process gone finds the record.
+        info = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        status = 0
+        if info is not None:
+            exited = info.si_code == os.CLD_EXITED
+            status = info.si_status << 8 if exited else info.si_status & 0x7F
+        if child.directory >= 0:
+            _record_exit(child.directory, status)
+            os.close(child.directory)
+        os.waitpid(child.pid, 0)
+        _tell(child.lifeline, (protocol.EXITED, status, ""), [])
+        child.lifeline.close()
+
+
+def _record_exit(directory: int, status: int) -> None:
+    try:
+        fd = os.open(".exit.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=directory)
+        try:
+            os.write(fd, b"%d\n" % status)
+        finally:
+            os.close(fd)
+        os.rename(".exit.new", "exit", src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError:
+        # The container's directory is gone or full; the lifeline still carries the status.
+        return
+
+
+def _tell(lifeline: socket, reply: protocol.Reply, fds: list[int]) -> None:
+    try:
+        protocol.send_reply(lifeline, reply, fds)
+    except OSError:
+        return  # nobody listens any more; the record on disk remains
+
+
+def main() -> None:
+    """Started by the launcher's bootstrap; returns when the engine is gone."""
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    # Ctrl-C and friends are the engine's; the zygote goes when its control socket closes.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    control = socket(fileno=int(sys.argv[1]))
+    os.set_inheritable(control.fileno(), False)
+    os.umask(0o022)
+    gc.disable()
+    gc.collect()
+    gc.freeze()
+    Zygote(control).serve()
+    os._exit(0)

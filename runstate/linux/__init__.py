@@ -1,0 +1,1 @@
+"""The kernel in typed Python: processes, mounts, namespaces, cgroups, capabilities."""

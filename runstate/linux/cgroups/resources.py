@@ -1,0 +1,394 @@
+"""The config's ``linux.resources`` as writes to the files of a cgroup.
+
+Deciding is apart from acting: :func:`compile_writes` reads and writes nothing. Each setting goes
+to version 1's file where the controller has a version 1 hierarchy, and else to version 2's, with
+the conversions that the runtimes have agreed on. Zero means "leave as it is" for the values for
+which the runtimes read it so (memory, shares, quota, period, block weights).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from runstate.errors import ConfigInvalid, NotSupported
+from runstate.linux.cgroups.devices import DEFAULT_DEVICE_RULES, reduce_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from runstate.linux.cgroups.layout import Layout
+
+__all__ = [
+    "DEFAULT_DEVICE_RULES", "DeviceFilter", "Write", "compile_writes", "cpu_weight",
+    "missing_controllers",
+]  # fmt: skip
+
+_UNIFIED_NAMES = {"blkio": "io"}
+
+
+@frozen
+class Write:
+    """One write to one file of a cgroup.
+
+    Attributes:
+        controller: Which controller has the file, by its name in that version.
+        directory: The cgroup.
+        file: The file in it.
+        value: What is written.
+        optional: That the file is missing is no error: the value is what holds without it.
+        may_follow: Two limits that the kernel checks against each other: refused with EINVAL,
+            this one is to be written again after the next one.
+    """
+
+    controller: str
+    directory: str
+    file: str
+    value: str
+    optional: bool = False
+    may_follow: bool = False
+
+    def describe(self) -> str:
+        """The write in words, as plans and errors have it."""
+        return f"write {self.value} to {self.file} of cgroup {self.directory}"
+
+
+@frozen
+class DeviceFilter:
+    """Device rules of a version 2 cgroup: a program, in place of files.
+
+    Attributes:
+        directory: The cgroup.
+        rules: The config's rules, in order.
+    """
+
+    directory: str
+    rules: tuple[Mapping[str, Any], ...]
+
+    def describe(self) -> str:
+        """The effect in words, as plans and errors have it."""
+        return f"attach a filter of {len(self.rules)} device rules to cgroup {self.directory}"
+
+
+def compile_writes(
+    paths: Mapping[str, str], resources: Mapping[str, Any]
+) -> tuple[Write | DeviceFilter, ...]:
+    """What to write, in order, for these resources.
+
+    Args:
+        paths: Of :func:`~runstate.linux.cgroups.paths.plan_paths`.
+        resources: The config's ``linux.resources``, as JSON has it. For an update, ``quota`` and
+            ``period`` belong together: with a period alone, version 2 has no other quota than
+            none.
+
+    Raises:
+        ConfigInvalid: Values that contradict each other, or that no cgroup can take.
+        NotSupported: No hierarchy has a controller that is needed, or the rules for devices are
+            more than version 1 can express.
+    """
+    compiler = _Compiler(paths, None)
+    compiler.compile(resources)
+    if compiler.missing:
+        raise NotSupported(
+            f"limit resources: no cgroup for {', '.join(compiler.missing)} on this host; "
+            "mount the controller, or leave the limit out"
+        )
+    return tuple(compiler.writes)
+
+
+def missing_controllers(layout: Layout, resources: Mapping[str, Any]) -> list[str]:
+    """The controllers that these resources need and this host does not have, each once.
+
+    Raises:
+        ConfigInvalid: As :func:`compile_writes`.
+        NotSupported: As :func:`compile_writes`, for rules for devices.
+    """
+    paths = {name: h.mount_point for h in layout.legacy for name in h.names}
+    if layout.unified is not None:
+        paths[""] = layout.unified.mount_point
+    compiler = _Compiler(paths, layout.unified_controllers)
+    compiler.compile(resources)
+    return compiler.missing
+
+
+def cpu_weight(shares: int) -> int:
+    """Version 1's cpu.shares (2 to 262144) as version 2's cpu.weight (1 to 10000).
+
+    The classic, linear conversion: ``1 + (shares - 2) * 9999 / 262142``. With it the default of
+    1024 shares becomes a weight of 39, not the default of 100; newer runtimes bend the line to
+    meet that point, and differ in how.
+    """
+    return 1 + (min(max(shares, 2), 262144) - 2) * 9999 // 262142
+
+
+def _limit(value: int) -> str:
+    return "max" if value < 0 else str(value)
+
+
+class _Compiler:
+    def __init__(self, paths: Mapping[str, str], available: Collection[str] | None) -> None:
+        self.paths = paths
+        self.available = available
+        self.writes: list[Write | DeviceFilter] = []
+        self.missing: list[str] = []
+
+    def compile(self, resources: Mapping[str, Any]) -> None:
+        self._devices(resources.get("devices") or ())
+        self._memory(resources.get("memory") or {})
+        self._cpu(resources.get("cpu") or {})
+        self._cpuset(resources.get("cpu") or {})
+        self._pids(resources.get("pids") or {})
+        self._block_io(resources.get("blockIO") or {})
+        self._huge_pages(resources.get("hugepageLimits") or ())
+        self._network(resources.get("network") or {})
+        self._rdma(resources.get("rdma") or {})
+        self._unified(resources.get("unified") or {})
+
+    # --- where ------------------------------------------------------------------------------
+
+    def _version(self, controller: str, *, legacy_only: bool = False) -> int:
+        """1 or 2, the version that has the controller here; 0 for neither, which is noted."""
+        if controller in self.paths:
+            return 1
+        name = _UNIFIED_NAMES.get(controller, controller)
+        if (
+            not legacy_only
+            and "" in self.paths
+            and (self.available is None or name in self.available)
+        ):
+            return 2
+        if controller not in self.missing:
+            self.missing.append(controller)
+        return 0
+
+    def _write(
+        self, controller: str, file: str, value: object, *, optional: bool = False,
+        may_follow: bool = False,
+    ) -> None:  # fmt: skip
+        directory = self.paths.get(controller)
+        if directory is None:
+            directory = self.paths[""]
+            controller = _UNIFIED_NAMES.get(controller, controller)
+        self.writes.append(
+            Write(controller, directory, file, str(value), optional, may_follow)
+        )
+
+    # --- what -------------------------------------------------------------------------------
+
+    def _devices(self, rules: Iterable[Mapping[str, Any]]) -> None:
+        rules = tuple(rules)
+        if not rules:
+            return
+        if "devices" not in self.paths:
+            if "" in self.paths:
+                self.writes.append(DeviceFilter(self.paths[""], rules))
+            else:
+                self.missing.append("devices")
+            return
+        allowed, exceptions = reduce_rules(rules)
+        default, other = ("allow", "deny") if allowed else ("deny", "allow")
+        self._write("devices", f"devices.{default}", "a")
+        for exception in exceptions:
+            self._write("devices", f"devices.{other}", exception)
+
+    def _memory(self, memory: Mapping[str, Any]) -> None:
+        limit, swap = memory.get("limit") or 0, memory.get("swap") or 0
+        reservation = memory.get("reservation") or 0
+        swappiness, no_oom_killer = memory.get("swappiness"), memory.get("disableOOMKiller")
+        if not (limit or swap or reservation or swappiness is not None or no_oom_killer):
+            return
+        if swap > 0 and limit > 0 and swap < limit:
+            raise ConfigInvalid(
+                f"linux.resources.memory.swap: {swap}; it is the limit of memory and swap "
+                f"together, so it must be at least the memory limit, {limit}"
+            )
+        version = self._version("memory")
+        if version == 1:
+            self._memory_v1(limit, swap, reservation)
+            if swappiness is not None:
+                self._write("memory", "memory.swappiness", swappiness)
+            if no_oom_killer:
+                self._write("memory", "memory.oom_control", 1)
+        elif version == 2:
+            self._memory_v2(limit, swap, reservation)
+
+    def _memory_v1(self, limit: int, swap: int, reservation: int) -> None:
+        # The kernel keeps limit <= limit with swap at every moment: which of the two may be
+        # written first depends on the values before. Limit first fails only when it rises
+        # above the old limit with swap, and then the other order is the right one.
+        if limit:
+            self._write("memory", "memory.limit_in_bytes", limit, may_follow=bool(swap))
+        if swap:
+            self._write("memory", "memory.memsw.limit_in_bytes", swap)
+        elif limit < 0:
+            # No limit on memory but one on memory with swap: nobody means that.
+            self.writes.pop()
+            self._write("memory", "memory.memsw.limit_in_bytes", -1, optional=True)
+            self._write("memory", "memory.limit_in_bytes", limit)
+        if reservation:
+            self._write("memory", "memory.soft_limit_in_bytes", reservation)
+
+    def _memory_v2(self, limit: int, swap: int, reservation: int) -> None:
+        if swap > 0 and limit <= 0:
+            raise ConfigInvalid(
+                f"linux.resources.memory.swap: {swap} without memory.limit; cgroup version 2 "
+                "counts swap alone, which is the difference of the two: give both"
+            )
+        if limit < 0 or swap < 0:
+            # Also where only memory became unlimited, as with version 1.
+            if limit < 0 or swap:
+                self._write("memory", "memory.swap.max", "max", optional=True)
+        elif swap:
+            # Without swap accounting in the kernel, no swap is all that can be granted.
+            self._write("memory", "memory.swap.max", swap - limit, optional=swap == limit)
+        if limit:
+            self._write("memory", "memory.max", _limit(limit))
+        if reservation:
+            self._write("memory", "memory.low", _limit(reservation))
+
+    def _cpu(self, cpu: Mapping[str, Any]) -> None:
+        shares, idle, burst = cpu.get("shares") or 0, cpu.get("idle"), cpu.get("burst")
+        quota, period = cpu.get("quota") or 0, cpu.get("period") or 0
+        runtime, rt_period = cpu.get("realtimeRuntime") or 0, cpu.get("realtimePeriod") or 0
+        if not (shares or quota or period or runtime or rt_period) and idle is burst is None:
+            return
+        version = self._version("cpu", legacy_only=bool(runtime or rt_period))
+        if version == 1:
+            if idle is not None:
+                self._write("cpu", "cpu.idle", idle)
+            if shares and not idle:
+                self._write("cpu", "cpu.shares", shares)
+            if period:
+                # Refused when the old quota over the new period is more than the parent has.
+                self._write("cpu", "cpu.cfs_period_us", period, may_follow=bool(quota))
+            if quota:
+                self._write("cpu", "cpu.cfs_quota_us", max(quota, -1))
+            if burst is not None:
+                self._write("cpu", "cpu.cfs_burst_us", burst)
+            if rt_period:
+                self._write("cpu", "cpu.rt_period_us", rt_period, may_follow=bool(runtime))
+            if runtime:
+                self._write("cpu", "cpu.rt_runtime_us", runtime)
+        elif version == 2:
+            if idle is not None:
+                self._write("cpu", "cpu.idle", idle)
+            # The kernel refuses a weight for an idle cgroup.
+            if shares and not idle:
+                self._write("cpu", "cpu.weight", cpu_weight(shares))
+            if quota or period:
+                # A quota alone leaves the period as it is.
+                value = str(quota) if quota > 0 else "max"
+                self._write("cpu", "cpu.max", f"{value} {period}" if period else value)
+            if burst is not None:
+                self._write("cpu", "cpu.max.burst", burst)
+
+    def _cpuset(self, cpu: Mapping[str, Any]) -> None:
+        cpus, mems = cpu.get("cpus"), cpu.get("mems")
+        if (cpus or mems) and self._version("cpuset"):
+            if cpus:
+                self._write("cpuset", "cpuset.cpus", cpus)
+            if mems:
+                self._write("cpuset", "cpuset.mems", mems)
+
+    def _pids(self, pids: Mapping[str, Any]) -> None:
+        limit = pids.get("limit")
+        if limit is None:
+            return
+        # Engines write 0 when they mean none (podman before 5.4.1 for --pids-limit -1), and a
+        # container that cannot fork at all is of no use, although the kernel could do that.
+        if limit <= 0 and "pids" not in self.paths and self.available is not None:
+            return
+        if self._version("pids"):
+            self._write("pids", "pids.max", limit if limit > 0 else "max")
+
+    def _block_io(self, block: Mapping[str, Any]) -> None:
+        throttles = [
+            (key, rule)
+            for key in _THROTTLES
+            for rule in block.get(key) or ()
+        ]
+        weight = block.get("weight") or 0
+        by_device = [rule for rule in block.get("weightDevice") or () if rule.get("weight")]
+        if not (throttles or weight or by_device):
+            return
+        version = self._version("blkio")
+        if version == 1:
+            # Which scheduler gives weights, and so the file's name, is the kernel's choice.
+            if weight:
+                self._write("blkio", "blkio.bfq.weight", weight)
+            for rule in by_device:
+                self._write("blkio", "blkio.bfq.weight_device", f"{_device(rule)} {rule['weight']}")
+        elif version == 2:
+            if weight:
+                self._write("blkio", "io.bfq.weight", weight)
+            for rule in by_device:
+                self._write("blkio", "io.bfq.weight", f"{_device(rule)} {rule['weight']}")
+        for key, rule in throttles if version else ():
+            legacy_file, unified_key = _THROTTLES[key]
+            if version == 1:
+                self._write("blkio", legacy_file, f"{_device(rule)} {rule['rate']}")
+            else:
+                rate = rule["rate"] or "max"
+                self._write("blkio", "io.max", f"{_device(rule)} {unified_key}={rate}")
+
+    def _huge_pages(self, limits: Iterable[Mapping[str, Any]]) -> None:
+        for limit in limits:
+            version = self._version("hugetlb")
+            if version:
+                file = "limit_in_bytes" if version == 1 else "max"
+                size, value = limit["pageSize"], limit["limit"]
+                self._write("hugetlb", f"hugetlb.{size}.{file}", value)
+                # Reservations are counted apart (Linux 5.7); without a limit there, mmap
+                # succeeds and the first touch of the page kills the process.
+                self._write(
+                    "hugetlb", f"hugetlb.{size}.rsvd.{file}", value, optional=True
+                )
+
+    def _network(self, network: Mapping[str, Any]) -> None:
+        class_id, priorities = network.get("classID"), network.get("priorities") or ()
+        if class_id and self._version("net_cls", legacy_only=True):
+            self._write("net_cls", "net_cls.classid", class_id)
+        for entry in priorities:
+            if self._version("net_prio", legacy_only=True):
+                value = f"{entry['name']} {entry['priority']}"
+                self._write("net_prio", "net_prio.ifpriomap", value)
+
+    def _rdma(self, rdma: Mapping[str, Mapping[str, Any]]) -> None:
+        for device, limits in rdma.items():
+            if self._version("rdma"):
+                words = [device]
+                for key, word in (("hcaHandles", "hca_handle"), ("hcaObjects", "hca_object")):
+                    if limits.get(key) is not None:
+                        words.append(f"{word}={limits[key]}")
+                self._write("rdma", "rdma.max", " ".join(words))
+
+    def _unified(self, files: Mapping[str, str]) -> None:
+        for file, value in files.items():
+            if "/" in file or "\0" in file or "." not in file:
+                raise ConfigInvalid(
+                    f"linux.resources.unified: {file!r} is no name of a cgroup version 2 file"
+                )
+            controller = file.partition(".")[0]
+            core = controller == "cgroup"
+            known = self.available is None or core or controller in self.available
+            if "" not in self.paths or not known:
+                name = f"{controller} of cgroup version 2"
+                if name not in self.missing:
+                    self.missing.append(name)
+                continue
+            # Each line is a setting of its own, for which the kernel wants its own write.
+            for line in value.splitlines() or [""]:
+                self.writes.append(Write("" if core else controller, self.paths[""], file, line))
+
+
+def _device(rule: Mapping[str, Any]) -> str:
+    return f"{rule['major']}:{rule['minor']}"
+
+
+_THROTTLES = {
+    "throttleReadBpsDevice": ("blkio.throttle.read_bps_device", "rbps"),
+    "throttleWriteBpsDevice": ("blkio.throttle.write_bps_device", "wbps"),
+    "throttleReadIOPSDevice": ("blkio.throttle.read_iops_device", "riops"),
+    "throttleWriteIOPSDevice": ("blkio.throttle.write_iops_device", "wiops"),
+}

@@ -1,0 +1,167 @@
+"""The engine's end of the channel to a new process (the diagram is in init/protocol.py)."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from runstate.errors import DeadlineExceeded, InitDied, OperationFailed, explain_errno
+from runstate.init import protocol
+from runstate.linux import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runstate.linux.operations import Operation
+    from runstate.states.state import ProcessIdentity
+
+_LARGEST_REPORT = 65536
+
+
+class Handshake:
+    """One new process on its way from its birth to its program.
+
+    Attributes:
+        theirs: The process's end of the channel, to be sent to the zygote and closed.
+        console: The master of its terminal, once it has sent one; the caller's to close.
+    """
+
+    def __init__(self) -> None:
+        self._channel, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._operations: Sequence[Operation] = ()
+        self.console = -1
+
+    def send_plan(self, operations: Sequence[Operation], deadline: float) -> None:
+        """Send what the process shall execute; it begins at once.
+
+        Args:
+            operations: The plan.
+            deadline: Seconds for each answer from here on.
+        """
+        self._operations = operations
+        self._channel.settimeout(deadline)
+        plan = protocol.pack_plan([operation.encode() for operation in operations])
+        try:
+            self._channel.sendall(plan)
+        except OSError as error:
+            raise InitDied(f"send init its plan: {error}") from error
+
+    def proceed(self) -> None:
+        """Let the process go on past where it waits; its own failure is reported by a read."""
+        try:
+            self._channel.send(protocol.PROCEED)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def await_ready(self) -> None:
+        """Wait until every operation before the record has succeeded.
+
+        Raises:
+            OperationFailed: One failed; it is named with its path and errno.
+            InitDied: The process ended without a word.
+            DeadlineExceeded: It takes too long.
+        """
+        message = self._receive("wait for init to be ready")
+        if message == protocol.CONSOLE and self.console >= 0:
+            message = self._receive("wait for init to be ready")
+        if message != protocol.READY:
+            self._raise(message)
+
+    def await_exec(self) -> None:
+        """Wait until the process has become its program: its end closes on exec."""
+        message = self._receive("wait for the program to start")
+        if message:
+            self._raise(message)
+
+    def _receive(self, doing: str) -> bytes:
+        try:
+            message, fds = protocol.receive_report(self._channel)
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"{doing}: no answer in {self._channel.gettimeout():g} s"
+            ) from error
+        except ConnectionResetError:
+            return b""
+        if fds:
+            self.console = fds[0]
+        return message
+
+    def _raise(self, message: bytes) -> None:
+        raise_failure(message, self._operations)
+
+    def close(self) -> None:
+        """Close our end: a process that is not on record yet ends."""
+        self._channel.close()
+        self.theirs.close()
+
+
+def raise_failure(message: bytes, operations: Sequence[Operation]) -> None:
+    """Raise what init reported, in the plan's own words."""
+    failure = protocol.unpack_failure(message)
+    if failure is None:
+        raise InitDied("init ended before it was ready, without saying why; was it killed?")
+    index, number, text = failure
+    operation = operations[index].describe() if index < len(operations) else f"operation {index}"
+    reason = explain_errno(number) if number else "failed"
+    raise OperationFailed(operation, f"{reason}: {text}" if text else reason, number or None)
+
+
+def release(
+    fifo_path: str, init: ProcessIdentity, operations: Sequence[Operation], deadline: float
+) -> None:
+    """Open the exec fifo, which lets init go on, and wait until it is its program.
+
+    Any process may do this, not only the one that has created the container: init holds the
+    fifo's other end until exec closes it, and reports a failing exec through it.
+
+    Args:
+        fifo_path: The exec fifo.
+        init: The init process.
+        operations: The plan's last operations, for the words of an error; may be empty.
+        deadline: Seconds to wait.
+
+    Raises:
+        InitDied: Init is gone.
+        OperationFailed: The exec failed; init is gone now.
+        DeadlineExceeded: Init did not go on.
+    """
+    try:
+        fifo = os.open(fifo_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise OperationFailed.from_os_error(f"open the exec fifo {fifo_path}", error) from error
+    try:
+        pidfd = processes.open_pidfd(init)
+        if pidfd is None:
+            raise InitDied(f"start: init (process {init.pid}) is gone")
+        try:
+            message = _read_to_end(fifo, pidfd, time.monotonic() + deadline)
+        finally:
+            os.close(pidfd)
+    finally:
+        os.close(fifo)
+    if message[:1] != protocol.FIFO_BYTE:
+        raise InitDied(f"start: init (process {init.pid}) ended before it could start")
+    if len(message) > 1:
+        raise_failure(message[1:], operations)
+
+
+def _read_to_end(fifo: int, pidfd: int, deadline: float) -> bytes:
+    poll = select.poll()
+    poll.register(fifo, select.POLLIN)
+    poll.register(pidfd, select.POLLIN)
+    message = b""
+    while True:
+        left = deadline - time.monotonic()
+        ready = dict(poll.poll(max(0.0, left) * 1000))
+        if fifo in ready:
+            chunk = os.read(fifo, _LARGEST_REPORT)
+            if not chunk:
+                return message
+            message += chunk
+        elif pidfd in ready:
+            return message
+        elif left <= 0:
+            raise DeadlineExceeded("start: init did not go on in time after its fifo was opened")

@@ -1,0 +1,312 @@
+"""The engine's side of the zygote: starting it, asking it for processes, learning of ends.
+
+There is one zygote for each process that uses runstate. It is started when the first
+container needs it, from a sealed copy of the interpreter, and ends with this process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from runstate.errors import InitDied, NotSupported, OperationFailed
+from runstate.init import protocol
+from runstate.linux import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runstate.states.state import ProcessIdentity
+
+# The whole command line of the zygote, and so of each container that waits to be started.
+_BOOTSTRAP = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "from runstate.init import zygote; zygote.main()"
+)
+_MFD_EXEC = 0x10  # memfd_create(2), Linux 6.3
+_REPLY_SECONDS = 30.0
+
+
+class Child:
+    """A process that the zygote has made for us.
+
+    Attributes:
+        identity: Its pid and start time.
+        pidfd: Its pidfd, open as long as this object is.
+    """
+
+    def __init__(self, lifeline: socket.socket, launcher: Launcher) -> None:
+        self._lifeline = lifeline
+        self._launcher = launcher
+        self._lock = threading.Lock()
+        self._status: int | None = None
+        self._lost = False
+        self._identity: ProcessIdentity | None = None
+        self.pidfd = -1
+
+    @property
+    def identity(self) -> ProcessIdentity:
+        """Pid and start time; waits for the zygote's answer the first time.
+
+        Raises:
+            OperationFailed: The kernel refused to make the process.
+            InitDied: The zygote ended before it answered.
+        """
+        if self._identity is None:
+            self._await_spawned()
+        assert self._identity is not None  # noqa: S101
+        return self._identity
+
+    def _await_spawned(self) -> None:
+        self._lifeline.settimeout(_REPLY_SECONDS)
+        try:
+            reply = protocol.receive_reply(self._lifeline)
+        except (TimeoutError, ConnectionResetError):
+            reply = None
+        finally:
+            self._lifeline.settimeout(None)
+        if reply is None:
+            said = self._launcher.last_words()
+            raise InitDied(
+                "start a process: the zygote ended, or hangs, and gave no answer"
+                + (f"; it said: {said}" if said else "")
+            )
+        (kind, value, text), fds = reply
+        if kind != protocol.SPAWNED:
+            raise OperationFailed.from_os_error(f"start a process ({text})", OSError(value, ""))
+        self.pidfd = fds[0]
+        identity = processes.identify(value)
+        if identity is None:
+            raise InitDied(f"start a process: process {value} ended at once")
+        self._identity = identity
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended and been reaped; False when ``timeout`` seconds are over."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._over():
+            poll = select.poll()
+            poll.register(self._lifeline, select.POLLIN)
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not poll.poll(None if left is None else left * 1000) and left == 0.0:
+                return self._over()
+        return True
+
+    def _over(self) -> bool:
+        with self._lock:
+            if self._status is None and not self._lost:
+                try:
+                    data = self._lifeline.recv(protocol.MAX_MESSAGE, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    return False
+                except ConnectionResetError:
+                    data = b""
+                reply = protocol.parse_reply(data)
+                if reply is None:
+                    self._lost = True
+                else:
+                    self._status = reply[1]
+            return self._status is not None or self._lost
+
+    @property
+    def status(self) -> int | None:
+        """The wait status once it has ended; None before, or if the zygote took it along."""
+        return self._status
+
+    @property
+    def lost(self) -> bool:
+        """Whether the zygote ended first, so that the status cannot be known from it."""
+        return self._lost
+
+    def kill(self, timeout: float) -> bool:
+        """SIGKILL, if it still lives, and wait until it is reaped."""
+        if self.pidfd >= 0 and self._status is None:
+            try:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return self.wait(timeout)
+
+    def close(self) -> None:
+        """Give up the descriptors; the process itself is left alone."""
+        self._lifeline.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Launcher:
+    """A running zygote."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        image = _sealed_interpreter()
+        self._last_words = os.memfd_create("runstate-zygote-stderr", os.MFD_CLOEXEC)
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [
+                        _interpreter(), "-I", "-S", "-c", _BOOTSTRAP,
+                        _package_parent(), str(theirs.fileno()),
+                    ],
+                    executable=f"/proc/self/fd/{image}",
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._last_words,
+                    env={},
+                    cwd="/",
+                    pass_fds=(theirs.fileno(), image),
+                    start_new_session=True,
+                )  # fmt: skip
+        except OSError as error:
+            ours.close()
+            raise OperationFailed.from_os_error("start the zygote", error) from error
+        finally:
+            os.close(image)
+        self._control = ours
+
+    def launch(
+        self,
+        channel: socket.socket,
+        stdio: tuple[int, int, int],
+        *,
+        flags: int = 0,
+        joins: Sequence[tuple[int, int]] = (),
+        directory: int = -1,
+        extras: Sequence[int] = (),
+    ) -> Child:
+        """Ask for a process; it may not exist yet when this returns (see ``Child.identity``).
+
+        Args:
+            channel: Init's end of the channel.
+            stdio: The descriptors that become 0, 1 and 2.
+            flags: The CLONE_NEW* of clone3(2).
+            joins: (descriptor, CLONE_NEW*) of the namespaces to join first.
+            directory: The container's directory, where the exit goes on record; or -1.
+            extras: Further descriptors for the plan's use.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        spawn = (flags, tuple(flag for _fd, flag in joins), directory >= 0)
+        fds = [channel.fileno(), theirs.fileno(), *stdio]
+        if directory >= 0:
+            fds.append(directory)
+        fds += [fd for fd, _flag in joins]
+        fds += extras
+        with theirs:
+            try:
+                protocol.send_spawn(self._control, spawn, fds)
+            except OSError as error:
+                ours.close()
+                raise InitDied(f"start a process: the zygote is gone ({error})") from error
+        return Child(ours, self)
+
+    def alive(self) -> bool:
+        """Whether the zygote still runs; reaps it if not."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The zygote's pid."""
+        return self._process.pid
+
+    def last_words(self) -> str:
+        """What the zygote wrote to its standard error: only ever a bug's traceback."""
+        return os.pread(self._last_words, 4096, 0).decode("utf-8", "replace").strip()
+
+    def close(self) -> None:
+        """Let the zygote go, and reap it. Containers go on."""
+        self._control.close()
+        self._process.wait()
+        os.close(self._last_words)
+
+    def disown(self) -> None:
+        """In a forked child: the zygote is the parent's."""
+        self._control.close()
+        os.close(self._last_words)
+        self._process.returncode = 0
+
+
+def is_waiting_init(pid: int) -> bool:
+    """Whether the process still runs the zygote's program, so has not been started yet."""
+    try:
+        return _BOOTSTRAP in processes.read_text(f"/proc/{pid}/cmdline").split("\0")
+    except OSError:
+        return False
+
+
+_lock = threading.Lock()
+_launcher: Launcher | None = None
+
+
+def get() -> Launcher:
+    """This process's zygote, started if need be."""
+    global _launcher  # noqa: PLW0603 - one for each process is the point
+    with _lock:
+        if _launcher is None or not _launcher.alive():
+            _launcher = Launcher()
+        return _launcher
+
+
+def close() -> None:
+    """End this process's zygote; the next container starts another."""
+    global _launcher  # noqa: PLW0603
+    with _lock:
+        if _launcher is not None:
+            _launcher.close()
+            _launcher = None
+
+
+def _after_fork_in_child() -> None:
+    global _launcher, _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+    if _launcher is not None:
+        _launcher.disown()
+        _launcher = None
+
+
+atexit.register(close)
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _interpreter() -> str:
+    path = getattr(sys, "_base_executable", "") or sys.executable
+    if not path:
+        raise NotSupported("start the zygote: this program does not know its Python interpreter")
+    return str(path)
+
+
+def _package_parent() -> str:
+    # Two levels up from runstate/linux/launcher.py: what the zygote imports `runstate` from.
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def _sealed_interpreter() -> int:
+    """A copy of the interpreter that nobody can write to, as memfd_create(2) makes them."""
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        image = os.memfd_create("runstate-init", flags | _MFD_EXEC)
+    except OSError:
+        image = os.memfd_create("runstate-init", flags)
+    source = os.open(_interpreter(), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while os.sendfile(image, source, None, 1 << 30):
+            pass
+    finally:
+        os.close(source)
+    fcntl.fcntl(
+        image,
+        fcntl.F_ADD_SEALS,
+        fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE,
+    )
+    return image

@@ -1,0 +1,1 @@
+"""The table of all transitions, then one module each: guards and the plan of steps."""

@@ -1,0 +1,24 @@
+"""`destroy`: nothing of the container is left on the host.
+
+There is no way back: whatever fails, the steps after it are still tried, and a destroy that
+was cut off is finished by whoever comes next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runstate.handlers.contract import ROOMS
+from runstate.transitions.guards import forced
+from runstate.transitions.steps import DestroySubstate, Kill, Step
+
+if TYPE_CHECKING:
+    from runstate.transitions.attempt import Attempt
+
+FORCED_GUARDS = (forced,)
+
+
+def plan(attempt: Attempt) -> list[Step]:
+    """Kill what may be left, then destroy exec, network, filesystem."""
+    names = attempt.handlers.names
+    return [Kill(), *(DestroySubstate(room, names[room]) for room in reversed(ROOMS))]

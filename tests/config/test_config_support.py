@@ -1,0 +1,152 @@
+"""What runstate does not honour yet is refused by its path; nothing that is set is ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from runstate.config import Config
+from runstate.config.section import json_name, known_fields
+from runstate.config.support import HONOURED, REASONS, unsupported
+
+
+@pytest.mark.parametrize(
+    ("change", "paths"),
+    [
+        ({"process.terminal": True}, ["$.process.terminal"]),
+        (
+            {"process.terminal": True, "process.consoleSize": {"height": 24, "width": 80}},
+            ["$.process.terminal"],
+        ),
+        ({"process.apparmorProfile": "p"}, ["$.process.apparmorProfile"]),
+        ({"process.selinuxLabel": "l"}, ["$.process.selinuxLabel"]),
+        ({"process.scheduler": {"policy": "SCHED_IDLE"}}, ["$.process.scheduler"]),
+        ({"process.ioPriority": {"class": "IOPRIO_CLASS_RT"}}, ["$.process.ioPriority"]),
+        ({"process.execCPUAffinity": {"initial": "0"}}, ["$.process.execCPUAffinity"]),
+        ({"process.commandLine": "x"}, ["$.process.commandLine"]),
+        ({"process.user.username": "x"}, ["$.process.user.username"]),
+        ({"hooks.prestart": [{"path": "/h"}]}, ["$.hooks"]),
+        ({"windows": {"layerFolders": ["x"]}}, ["$.windows"]),
+        ({"vm": {"kernel": {"path": "/k"}}}, ["$.vm"]),
+        (
+            {"mounts": [{"destination": "/x", "options": ["ro", "rro", "rnosuid", "rprivate"]}]},
+            ["$.mounts[0].options[1]", "$.mounts[0].options[2]"],
+        ),
+        (
+            {"mounts": [{"destination": "/x"}, {"destination": "/x", "options": ["idmap=uids=0"]}]},
+            ["$.mounts[1].options[0]"],
+        ),
+        (
+            {"mounts": [{"destination": "/x", "options": ["ridmap", "tmpcopyup"]}]},
+            ["$.mounts[0].options[0]", "$.mounts[0].options[1]"],
+        ),
+        (
+            {
+                "mounts": [
+                    {
+                        "destination": "/x",
+                        "uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}],
+                        "gidMappings": [{"containerID": 0, "hostID": 0, "size": 1}],
+                    }
+                ]
+            },
+            ["$.mounts[0].uidMappings", "$.mounts[0].gidMappings"],
+        ),
+        (
+            {"linux.namespaces": [{"type": "mount"}, {"type": "pid", "path": "/proc/1/ns/pid"}]},
+            ["$.linux.namespaces[1].path"],
+        ),
+        ({"linux.namespaces": [{"type": "time"}]}, ["$.linux.namespaces[0].type"]),
+        ({"linux.timeOffsets": {"monotonic": {"secs": 1}}}, ["$.linux.timeOffsets"]),
+        ({"linux.netDevices": {"eth0": {}}}, ["$.linux.netDevices"]),
+        ({"linux.sysctl": {"net.core.somaxconn": "1"}}, ["$.linux.sysctl"]),
+        ({"linux.seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}, ["$.linux.seccomp"]),
+        ({"linux.mountLabel": "l"}, ["$.linux.mountLabel"]),
+        ({"linux.intelRdt": {"closID": "c"}}, ["$.linux.intelRdt"]),
+        ({"linux.memoryPolicy": {"mode": "MPOL_BIND"}}, ["$.linux.memoryPolicy"]),
+        ({"linux.personality": {"domain": "LINUX32"}}, ["$.linux.personality"]),
+        ({"linux.resources.unified": {"memory.high": "1"}}, ["$.linux.resources.unified"]),
+        ({"linux.resources.memory": {"swappiness": 0}}, ["$.linux.resources.memory.swappiness"]),
+        ({"linux.resources.memory": {"kernel": 1}}, ["$.linux.resources.memory.kernel"]),
+        (
+            {"linux.resources.memory": {"disableOOMKiller": True, "limit": 5}},
+            ["$.linux.resources.memory.disableOOMKiller"],
+        ),
+        (
+            {"linux.resources.cpu": {"burst": 1, "idle": 0}},
+            ["$.linux.resources.cpu.burst", "$.linux.resources.cpu.idle"],
+        ),
+        (
+            {"linux.resources.cpu": {"realtimeRuntime": 1}},
+            ["$.linux.resources.cpu.realtimeRuntime"],
+        ),
+        ({"linux.resources.blockIO": {"weight": 10}}, ["$.linux.resources.blockIO"]),
+        (
+            {"linux.resources.hugepageLimits": [{"pageSize": "2MB", "limit": 1}]},
+            ["$.linux.resources.hugepageLimits"],
+        ),
+        ({"linux.resources.network": {"classID": 0}}, ["$.linux.resources.network"]),
+        ({"linux.resources.rdma": {"mlx5_1": {"hcaHandles": 3}}}, ["$.linux.resources.rdma"]),
+    ],
+)
+def test_what_is_not_honoured_yet_is_refused_at_its_path(changed, change, paths):
+    problems = unsupported(changed(change))
+    assert [problem.partition(": ")[0] for problem in problems] == paths
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"hooks": {"prestart": [], "poststop": []}},
+        {"process.terminal": False, "process.consoleSize": {"height": 0, "width": 0}},
+        {"process.apparmorProfile": "", "process.selinuxLabel": "", "linux.mountLabel": ""},
+        {"process.user.additionalGids": [1], "process.user.umask": 0o22, "process.oomScoreAdj": 5},
+        {"domainname": "d", "annotations": {"a": "b"}},
+        {"windows": {}, "linux.intelRdt": {}, "linux.personality": {}},
+        {
+            "mounts": [
+                {"destination": "/x", "type": "overlay", "options": ["lowerdir=/a", "rslave"]}
+            ]
+        },
+        {"mounts": [{"destination": "/x", "options": ["rbind", "ro", "nosuid", "nosymfollow"]}]},
+        {"linux.devices": [{"type": "c", "path": "/dev/fuse", "major": 10, "minor": 229}]},
+        {"linux.cgroupsPath": "/x", "linux.rootfsPropagation": "slave"},
+        {"linux.resources.memory": {"limit": 1, "reservation": 1, "swap": 1}},
+        {"linux.resources.memory": {"disableOOMKiller": False}},
+        {"linux.resources.cpu": {"shares": 2, "quota": 1, "period": 1, "cpus": "0", "mems": "0"}},
+        {"linux.resources.pids": {"limit": 5}},
+        # As docker writes it when nobody asked for anything.
+        {"linux.resources.blockIO": {"weight": 0}},
+    ],
+)
+def test_what_is_honoured_or_asks_for_nothing_is_no_problem(changed, change):
+    assert unsupported(changed(change)) == []
+
+
+def test_unknown_properties_are_no_problem_for_the_specification_forbids_it(changed):
+    assert unsupported(changed({"x-unknown": {"a": 1}, "process.x-unknown": 5})) == []
+
+
+def test_a_terminal_is_refused_with_the_remedy(changed):
+    assert unsupported(changed({"process.terminal": True})) == [
+        "$.process.terminal: a terminal is not supported yet; set it to false"
+    ]
+
+
+def test_a_section_of_its_own_is_refused_as_a_whole():
+    config = attrs.evolve(Config.minimal(["true"]), linux=None, zos={"namespaces": [1]})
+    assert unsupported(config) == ["$.zos: not supported: runstate's containers are Linux's"]
+
+
+@pytest.mark.parametrize("path", [*HONOURED, *REASONS])
+def test_the_tables_name_properties_of_the_model(class_of, path):
+    cls: Any = Config
+    for part in path.split("."):
+        fields: dict[str, Any] = {json_name(field.name): field for field in known_fields(cls)}
+        name = part.removesuffix("[]")
+        assert name in fields
+        assert fields[name].type.startswith("tuple[") or not part.endswith("[]")
+        cls = class_of(fields[name].type)

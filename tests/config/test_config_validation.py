@@ -1,0 +1,227 @@
+"""Validation finds each breach of the specification's rules, by its path, and no others."""
+
+from __future__ import annotations
+
+import pytest
+
+from runstate.config import Config, Process
+from runstate.config.names import CAPABILITIES
+from runstate.config.validation import missing_for_linux, validate, validate_process
+
+NAMESPACES = [{"type": "mount"}, {"type": "uts"}]
+USER_NAMESPACE = [*NAMESPACES, {"type": "user"}]
+
+
+def mapping(container_id, host_id, size):
+    return {"containerID": container_id, "hostID": host_id, "size": size}
+
+
+@pytest.mark.parametrize(
+    ("change", "paths"),
+    [
+        ({"ociVersion": "2.0.0"}, ["$.ociVersion"]),
+        ({"ociVersion": "1.0"}, ["$.ociVersion"]),
+        ({"ociVersion": ""}, ["$.ociVersion"]),
+        ({"ociVersion": "1.0.2\n"}, ["$.ociVersion"]),
+        ({"process": None}, ["$.process"]),
+        ({"process.args": None}, ["$.process.args"]),
+        ({"process.args": [""]}, ["$.process.args[0]"]),
+        ({"process.cwd": "work"}, ["$.process.cwd"]),
+        ({"process.cwd": ""}, ["$.process.cwd"]),
+        ({"process.env": ["A=1", "B", "=1"]}, ["$.process.env[1]", "$.process.env[2]"]),
+        ({"process.oomScoreAdj": 1001}, ["$.process.oomScoreAdj"]),
+        ({"process.user.uid": 2**32 - 1}, ["$.process.user.uid"]),
+        ({"process.user.additionalGids": [5, 2**32 - 1]}, ["$.process.user.additionalGids[1]"]),
+        ({"process.user.umask": 0o1000}, ["$.process.user.umask"]),
+        ({"process.capabilities.bounding": ["CAP_X"]}, ["$.process.capabilities.bounding[0]"]),
+        ({"process.capabilities.ambient": ["chown"]}, ["$.process.capabilities.ambient[0]"]),
+        (
+            {"process.capabilities.permitted": ["CAP_CHOWN", "CAP_KILL"]}
+            | {"process.capabilities.effective": ["CAP_KILL", "CAP_MKNOD"]},
+            ["$.process.capabilities.effective[1]"],
+        ),
+        (
+            {"process.rlimits": [{"type": "RLIMIT_X", "soft": 1, "hard": 1}]},
+            ["$.process.rlimits[0].type"],
+        ),
+        (
+            {"process.rlimits": [{"type": "RLIMIT_AS", "soft": 2, "hard": 1}]},
+            ["$.process.rlimits[0].soft"],
+        ),
+        (
+            {"process.rlimits": [{"type": "RLIMIT_AS", "soft": 1, "hard": 1}] * 2},
+            ["$.process.rlimits[1].type"],
+        ),
+        ({"process.consoleSize": {"height": 2**16, "width": 80}}, ["$.process.consoleSize.height"]),
+        ({"process.ioPriority": {"class": "IDLE"}}, ["$.process.ioPriority.class"]),
+        (
+            {"process.scheduler": {"policy": "SCHED_RR", "nice": 20, "flags": ["X"]}},
+            ["$.process.scheduler.nice", "$.process.scheduler.flags[0]"],
+        ),
+        ({"process.execCPUAffinity.initial": "a"}, ["$.process.execCPUAffinity.initial"]),
+        ({"root.path": ""}, ["$.root.path"]),
+        ({"hostname": "h" * 65}, ["$.hostname"]),
+        ({"hostname": "\N{LATIN SMALL LETTER E WITH ACUTE}" * 33}, ["$.hostname"]),
+        ({"linux.namespaces": [{"type": "mount"}]}, ["$.hostname"]),
+        ({"linux": None}, ["$.hostname"]),
+        ({"domainname": "d" * 65}, ["$.domainname"]),
+        ({"annotations": {"": "x"}}, ["$.annotations"]),
+        ({"mounts": [{"destination": ""}]}, ["$.mounts[0].destination"]),
+        ({"mounts": [{"destination": "/x", "type": "bind"}]}, ["$.mounts[0].source"]),
+        ({"mounts": [{"destination": "/x", "options": ["rbind"]}]}, ["$.mounts[0].source"]),
+        (
+            {"mounts": [{"destination": "/x", "uidMappings": [mapping(0, 1, 1)]}]},
+            ["$.mounts[0].gidMappings"],
+        ),
+        ({"hooks.prestart": [{"path": "hook"}]}, ["$.hooks.prestart[0].path"]),
+        ({"hooks.poststop": [{"path": "/h", "timeout": 0}]}, ["$.hooks.poststop[0].timeout"]),
+        (
+            {"hooks.createRuntime": [{"path": "/h", "env": ["A"]}]},
+            ["$.hooks.createRuntime[0].env[0]"],
+        ),
+        ({"linux.namespaces": [*NAMESPACES, {"type": "uts"}]}, ["$.linux.namespaces[2].type"]),
+        ({"linux.namespaces": [*NAMESPACES, {"type": "net"}]}, ["$.linux.namespaces[2].type"]),
+        (
+            {"linux.namespaces": [*NAMESPACES, {"type": "pid", "path": "ns"}]},
+            ["$.linux.namespaces[2].path"],
+        ),
+        ({"linux.uidMappings": [mapping(0, 0, 1)]}, ["$.linux.uidMappings"]),
+        (
+            {"linux.namespaces": USER_NAMESPACE},
+            ["$.linux.uidMappings", "$.linux.gidMappings"],
+        ),
+        (
+            {
+                "linux.namespaces": USER_NAMESPACE,
+                "linux.uidMappings": [mapping(0, 1000, 10), mapping(9, 5000, 1)],
+                "linux.gidMappings": [mapping(10, 1005, 1), mapping(0, 1000, 10)],
+            },
+            ["$.linux.uidMappings[1].containerID", "$.linux.gidMappings[0].hostID"],
+        ),
+        (
+            {
+                "linux.namespaces": USER_NAMESPACE,
+                "linux.uidMappings": [mapping(0, 1000, 0)],
+                "linux.gidMappings": [mapping(1, 0, 2**32 - 1)],
+            },
+            ["$.linux.uidMappings[0].size", "$.linux.gidMappings[0].containerID"],
+        ),
+        ({"linux.timeOffsets": {"monotonic": {"secs": 1}}}, ["$.linux.timeOffsets"]),
+        (
+            {"linux.namespaces": [*NAMESPACES, {"type": "time"}]}
+            | {"linux.timeOffsets": {"realtime": {"nanosecs": 10**9}}},
+            ["$.linux.timeOffsets.realtime", "$.linux.timeOffsets.realtime.nanosecs"],
+        ),
+        ({"linux.maskedPaths": ["/proc/kcore", "proc"]}, ["$.linux.maskedPaths[1]"]),
+        ({"linux.readonlyPaths": ["proc"]}, ["$.linux.readonlyPaths[0]"]),
+        (
+            {"linux.namespaces": [{"type": "uts"}]},
+            ["$.linux.maskedPaths", "$.linux.readonlyPaths"],
+        ),
+        (
+            {"linux.devices": [{"type": "x", "path": "dev", "major": 1, "minor": 1}]},
+            ["$.linux.devices[0].type", "$.linux.devices[0].path"],
+        ),
+        (
+            {"linux.devices": [{"type": "c", "path": "/dev/x", "major": -1}]},
+            ["$.linux.devices[0].major", "$.linux.devices[0].minor"],
+        ),
+        ({"linux.cgroupsPath": "/a/../../b"}, ["$.linux.cgroupsPath"]),
+        ({"linux.rootfsPropagation": "public"}, ["$.linux.rootfsPropagation"]),
+        ({"linux.sysctl": {"kernel.panic": "1"}}, ['$.linux.sysctl["kernel.panic"]']),
+        ({"linux.sysctl": {"net/../kernel/panic": "1"}}, ["$.linux.sysctl"]),
+        (
+            {"linux.namespaces": NAMESPACES, "linux.sysctl": {"net.ipv4.ip_forward": "1"}},
+            ['$.linux.sysctl["net.ipv4.ip_forward"]'],
+        ),
+        (
+            {"linux.resources.devices": [{"allow": True, "type": "x", "access": "rx"}]},
+            ["$.linux.resources.devices[0].type", "$.linux.resources.devices[0].access"],
+        ),
+        ({"linux.resources.memory": {"limit": -2}}, ["$.linux.resources.memory.limit"]),
+        ({"linux.resources.memory": {"limit": 20, "swap": 10}}, ["$.linux.resources.memory.swap"]),
+        ({"linux.resources.unified": {"../x": "1"}}, ["$.linux.resources.unified"]),
+        (
+            {"linux.resources.hugepageLimits": [{"pageSize": "2M", "limit": 1}]},
+            ["$.linux.resources.hugepageLimits[0].pageSize"],
+        ),
+        (
+            {"linux.seccomp": {"defaultAction": "X", "syscalls": [{"names": [], "action": "Y"}]}},
+            [
+                "$.linux.seccomp.defaultAction",
+                "$.linux.seccomp.syscalls[0].names",
+                "$.linux.seccomp.syscalls[0].action",
+            ],
+        ),
+        ({"linux.personality.domain": "BSD"}, ["$.linux.personality.domain"]),
+        ({"linux.memoryPolicy.mode": "MPOL"}, ["$.linux.memoryPolicy.mode"]),
+        ({"linux.intelRdt.memBwSchema": "L3:0=f"}, ["$.linux.intelRdt.memBwSchema"]),
+    ],
+)
+def test_a_breach_is_found_at_its_path(changed, change, paths):
+    problems = validate(changed(change))
+    assert [problem.partition(": ")[0] for problem in problems] == paths
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"ociVersion": "1.0.2-dev"},
+        {"ociVersion": "1.0.0-rc5"},
+        {"ociVersion": "1.99.0+build.5"},
+        {"root": None},
+        {"process.env": ["A=", "B==x", "C=1", "C=2"]},
+        {"process.capabilities": {name: sorted(CAPABILITIES) for name in ("bounding", "ambient")}},
+        {"process.rlimits": [{"type": "RLIMIT_CORE", "soft": 2**64 - 1, "hard": 2**64 - 1}]},
+        {"hostname": "h" * 64},
+        {"hostname": "", "linux.namespaces": [{"type": "mount"}]},
+        {"mounts": [{"destination": "relative"}]},
+        {"linux.namespaces": [*NAMESPACES, {"type": "user", "path": "/proc/1/ns/user"}]},
+        {
+            "linux.namespaces": USER_NAMESPACE,
+            "linux.uidMappings": [mapping(10, 0, 5), mapping(0, 1000, 10)],
+            "linux.gidMappings": [mapping(0, 0, 2**32 - 1)],
+        },
+        {"linux.devices": [{"type": "p", "path": "/dev/fifo"}]},
+        {"linux.cgroupsPath": "/a/b..c/..."},
+        {"linux.cgroupsPath": "system.slice:prefix:name"},
+        {"linux.rootfsPropagation": "rslave"},
+        {
+            "linux.sysctl": {
+                "net.ipv4.ip_forward": "1",
+                "kernel/shmmax": "5",
+                "fs.mqueue.msg_max": "1",
+            }
+        },
+        {"linux.resources.memory": {"limit": 20, "swap": -1}},
+        {"linux.resources.memory": {"limit": 20, "swap": 20}},
+        {"linux.resources.devices": [{"allow": False, "type": "", "access": "", "major": -1}]},
+    ],
+)
+def test_what_the_rules_allow_is_no_problem(changed, change):
+    assert validate(changed(change)) == []
+
+
+def test_all_breaches_are_reported_at_once(changed):
+    config = changed({"ociVersion": "3", "root.path": "", "process.cwd": "x", "hostname": "h" * 65})
+    assert len(validate(config)) == 4
+
+
+def test_a_problem_says_what_stands_there_and_what_may(changed):
+    assert validate(changed({"process.cwd": "work"})) == [
+        '$.process.cwd: expected an absolute path, got "work"'
+    ]
+
+
+def test_linux_backends_need_a_root_and_a_mount_namespace():
+    assert missing_for_linux(Config.default(rootless=False)) == []
+    paths = [p.partition(":")[0] for p in missing_for_linux(Config.minimal(["true"]))]
+    assert paths == ["$.root", "$.linux.namespaces"]
+
+
+def test_a_process_alone_is_validated_from_its_own_root():
+    assert validate_process(Process(cwd="/", args=["id"])) == []
+    assert validate_process(Process(cwd="x", args=["id"])) == [
+        '$.cwd: expected an absolute path, got "x"'
+    ]
