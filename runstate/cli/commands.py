@@ -6,7 +6,7 @@ import json
 import os
 import signal as signals
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any
 
 from runstate.cli.output import print_table, send_console, write_pid_file
 from runstate.config import Config, load
@@ -21,6 +21,7 @@ from runstate.errors import (
 
 if TYPE_CHECKING:
     import argparse
+    import builtins
 
     from runstate.engine.container import Container
     from runstate.states.state import State
@@ -40,7 +41,9 @@ def spec(options: argparse.Namespace) -> int:
         with open(path, "x", encoding="utf-8") as file:
             file.write(text + "\n")
     except FileExistsError:
-        raise ConfigInvalid(f"spec: {path} exists; remove it first, or name another --bundle") from None
+        raise ConfigInvalid(
+            f"spec: {path} exists; remove it first, or name another --bundle"
+        ) from None
     except OSError as error:
         raise OperationFailed.from_os_error(f"spec: write {path}", error) from error
     return 0
@@ -209,10 +212,7 @@ def list(options: argparse.Namespace) -> int:  # noqa: A001 - the command's name
     else:
         print_table(
             ("ID", "PID", "STATUS", "BUNDLE", "CREATED"),
-            [
-                (d["id"], str(d["pid"]), d["status"], d["bundle"], d["created"])
-                for d in described
-            ],
+            [(d["id"], str(d["pid"]), d["status"], d["bundle"], d["created"]) for d in described],
         )
     if errors:
         raise errors[0]
@@ -244,7 +244,7 @@ def exec(options: argparse.Namespace) -> int:  # noqa: A001 - the command's name
         return shell_status(process.wait())
 
 
-def _environment(entries: List[str]) -> dict[str, str]:  # noqa: UP006 - `list` is a command here
+def _environment(entries: builtins.list[str]) -> dict[str, str]:
     variables: dict[str, str] = {}
     for entry in entries:
         name, equals, value = entry.partition("=")

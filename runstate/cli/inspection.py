@@ -48,13 +48,9 @@ def print_history(transitions: tuple[TransitionRecord, ...], *, steps: bool = Fa
     rows = []
     for t in transitions:
         when = datetime.fromtimestamp(t.started).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        rows.append(
-            (str(t.seq), when, t.trigger, f"{t.source} → {t.dest}", _ms(t.ms), _outcome(t))
-        )
+        rows.append((str(t.seq), when, t.trigger, f"{t.source} → {t.dest}", _ms(t.ms), _outcome(t)))
         if steps:
-            rows += [
-                ("", "", f"  {s.name}", "", _ms(s.ms), s.error or s.outcome) for s in t.steps
-            ]
+            rows += [("", "", f"  {s.name}", "", _ms(s.ms), s.error or s.outcome) for s in t.steps]
     print_table(("SEQ", "TIME", "TRANSITION", "STATUS", "MS", "OUTCOME"), rows)
 
 

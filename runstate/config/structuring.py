@@ -272,7 +272,7 @@ def _flatten(group: ClassValidationError) -> list[tuple[tuple[str | int, ...], s
 
 
 def _report_unknown(cls: type[Section], extra: dict[str, Any]) -> None:
-    import logging  # noqa: PLC0415 - 5 ms, for the few configurations that need it
+    import logging  # noqa: PLC0415 - few configurations need it
 
     logging.getLogger("runstate.config").debug(
         "%s: unknown properties, kept in `extra` and otherwise ignored: %s",

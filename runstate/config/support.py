@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runstate.config.problems import abbreviate, json_path
 from runstate.config.section import Section, layout
+from runstate.linux.mounts import parse_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,8 @@ HONOURED = (
     "process.rlimits",
     "process.noNewPrivileges",
     "process.oomScoreAdj",
-    "process.consoleSize",  # means nothing without a terminal, and that is refused
+    "process.terminal",
+    "process.consoleSize",
     "linux.namespaces[].type",
     "linux.uidMappings",
     "linux.gidMappings",
@@ -64,7 +66,6 @@ HONOURED = (
 """The properties that do what the specification says, each with all that is below it."""
 
 REASONS = {
-    "process.terminal": "a terminal is not supported yet; set it to false",
     "process.commandLine": "only Windows has it; use args",
     "process.user.username": "only Windows has it; use uid and gid",
     "linux.namespaces[].path": "joining a namespace is not supported yet; leave the path out"
@@ -166,6 +167,13 @@ def _asks_nothing(value: Any, name: str) -> bool:
 
 
 def _mount_options(path: Path, mount: Mount) -> Iterator[str]:
-    for index, option in enumerate(mount.options):
+    options = mount.options
+    bind = mount.type == "bind" or "bind" in options or "rbind" in options
+    for index, option in enumerate(options):
         if option.partition("=")[0] in REFUSED_MOUNT_OPTIONS:
             yield f"{json_path((*path, index))}: the option {abbreviate(option)} is {NOT_YET}"
+        elif bind and parse_options((option,)).data:
+            # The kernel would ignore it: a bind mount has no file system to pass it to.
+            yield (
+                f"{json_path((*path, index))}: {abbreviate(option)} means nothing for a bind mount"
+            )

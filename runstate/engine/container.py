@@ -10,7 +10,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import attrs
 
-from runstate.config import Config, load as load_config
+from runstate.config import Config
+from runstate.config import load as load_config
 from runstate.engine import recovery
 from runstate.engine.hooks import Hooks
 from runstate.engine.process import Process
@@ -71,7 +72,9 @@ class Container:
             self._adopt(streams)
 
     def _adopt(self, streams: Streams) -> None:
-        for number, (name, mode) in enumerate((("stdin", "wb"), ("stdout", "rb"), ("stderr", "rb"))):
+        for number, (name, mode) in enumerate(
+            (("stdin", "wb"), ("stdout", "rb"), ("stderr", "rb"))
+        ):
             fd, streams.ours[number] = streams.ours[number], -1
             if fd >= 0:
                 setattr(self, name, open(fd, mode))  # noqa: SIM115 - the caller's to close
@@ -127,8 +130,9 @@ class Container:
 
     @property
     def console(self) -> int | None:
-        """The master of its terminal, a descriptor that stays its; None if it has no terminal
-        or was not made by this process.
+        """The master of its terminal, a descriptor that stays the container's own.
+
+        None if it has no terminal, or was not made by this process.
         """
         console: int = self._lifecycle.live.rooms.get("exec", {}).get("console", -1)
         return console if console >= 0 else None
@@ -187,9 +191,7 @@ class Container:
     def _attempt(self, trigger: str, state: State, arguments: dict[str, Any]) -> Attempt:
         lifecycle = self._lifecycle
         context = lifecycle.context(state, self._config_of(state))
-        return Attempt(
-            trigger, state.status, context, lifecycle.handlers(state), state, arguments
-        )
+        return Attempt(trigger, state.status, context, lifecycle.handlers(state), state, arguments)
 
     def _settle_after(self, error: RuntimeStateError) -> None:
         """A failure may have cost the container its init; say so in its state."""
@@ -320,10 +322,7 @@ class Container:
         state = self.state
         if state.status.alive and state.init is not None:
             child = self._child()
-            if child is not None:
-                over = child.wait(timeout)
-            else:
-                over = _await_death(state, timeout)
+            over = child.wait(timeout) if child is not None else _await_death(state, timeout)
             if not over:
                 raise DeadlineExceeded(
                     f"wait for container {self.id!r}: it still runs after {timeout:g} s"
@@ -376,9 +375,7 @@ class Container:
             spec = ProcessSpec(described, streams.child)
             child = self._fire("exec", spec=spec)["child"]
             streams.close_child_ends()
-            return Process(
-                arguments, child, streams, text=text, encoding=encoding, errors=errors
-            )
+            return Process(arguments, child, streams, text=text, encoding=encoding, errors=errors)
 
     def _describe(
         self,

@@ -7,7 +7,8 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from runstate.config import Config, load as load_config
+from runstate.config import Config
+from runstate.config import load as load_config
 from runstate.engine import machine, recovery
 from runstate.engine.container import Container
 from runstate.engine.hooks import Hooks, TransitionEvent
@@ -244,7 +245,9 @@ class Factory:
         for room in ("fs", "network"):
             if offers(attempt.handlers, "preview", room=room):
                 preview = ability(attempt.handlers, "preview", None, room=room)
-                attempt.context.substates[room] = Substate(None, operations=preview(attempt.context))
+                attempt.context.substates[room] = Substate(
+                    None, operations=preview(attempt.context)
+                )
         if offers(attempt.handlers, "preview"):
             operations += ability(attempt.handlers, "preview", None)(attempt.context)
         return found, operations, _notices(attempt)

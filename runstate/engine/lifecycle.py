@@ -10,7 +10,7 @@ import attrs
 from runstate.engine import machine, recovery
 from runstate.engine.hooks import TransitionEvent
 from runstate.engine.runner import StepRunner
-from runstate.errors import ContainerBusy, RuntimeStateError
+from runstate.errors import ContainerBusy
 from runstate.handlers import registry
 from runstate.handlers.contract import HandlerContext, Handlers, Substate, ability, offers
 from runstate.linux import processes
@@ -19,7 +19,6 @@ from runstate.states.state import SavedSubstate, State
 from runstate.states.status import Status
 from runstate.transitions.attempt import Attempt
 from runstate.transitions.exits import structure, unstructure
-from runstate.transitions.table import Transition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from runstate.engine.container import Container
     from runstate.engine.hooks import Hooks
     from runstate.persistence.store import ContainerDirectory
+    from runstate.transitions.table import Transition
 
 
 class LiveObjects:
@@ -188,7 +188,7 @@ class Lifecycle:
             self.live.rooms[room] = substate.objects
         if dest is Status.ABSENT or state is None:
             return
-        substates = {
+        substates: dict[str, Any] = {
             room: SavedSubstate(attempt.handlers.names[room], unstructure(substate.options))
             for room, substate in attempt.context.substates.items()
         }

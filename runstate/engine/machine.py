@@ -8,10 +8,12 @@ failure leaves the status where it was.
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from transitions import EventData, Machine, MachineError  # noqa: TID251 - this is the one
 
+from runstate.errors import NotSupported
 from runstate.states.status import Status
 from runstate.transitions.table import TABLE, Transition, illegal
 
@@ -48,7 +50,8 @@ def machine() -> Machine:
 
 def _condition(guard: Callable[[Attempt], None]) -> Callable[[EventData], bool]:
     def holds(event: EventData) -> bool:
-        guard(event.model)
+        attempt: Any = event.model
+        guard(attempt)
         return True
 
     holds.__name__ = guard.__name__
@@ -85,7 +88,15 @@ def diagram(form: str) -> str:
 
     Args:
         form: ``mermaid`` or ``graphviz``.
+
+    Raises:
+        NotSupported: The package that the exporter needs is not installed.
     """
+    if form == "graphviz" and find_spec("graphviz") is None:
+        raise NotSupported(
+            "draw the diagram for Graphviz: the Python package graphviz is not installed; install"
+            " runstate[diagram], or ask for mermaid"
+        )
     from transitions.extensions import GraphMachine  # noqa: PLC0415, TID251
 
     class Model:
@@ -96,7 +107,7 @@ def diagram(form: str) -> str:
         states=[status.value for status in Status],
         initial=Status.ABSENT.value,
         auto_transitions=False,
-        graph_engine=form,
+        graph_engine="mermaid" if form == "mermaid" else "graphviz",
         show_conditions=True,
         title="The states of a container",
     )
@@ -108,4 +119,5 @@ def diagram(form: str) -> str:
                 row.dest_from(source).value,
                 conditions=[_condition(guard) for guard in row.guards],
             )
-    return str(drawn.get_combined_graph().source)
+    graph: Any = drawn.get_combined_graph()
+    return str(graph.source)

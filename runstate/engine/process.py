@@ -58,10 +58,8 @@ class Process:
         if fd < 0:
             return None
         if self._text:
-            return open(  # noqa: SIM115 - the caller's to close, as with Popen
-                fd, mode.replace("b", ""), encoding=self._encoding, errors=self._errors
-            )
-        return open(fd, mode)  # noqa: SIM115
+            return open(fd, mode.replace("b", ""), encoding=self._encoding, errors=self._errors)
+        return open(fd, mode)
 
     def poll(self) -> int | None:
         """The return code, or None while it runs."""

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from runstate.config import load as load_config
-from runstate.errors import ContainerBusy, ContainerNotExists, OperationFailed, RuntimeStateError, describe
+from runstate.errors import (
+    ContainerBusy,
+    ContainerNotExists,
+    OperationFailed,
+    RuntimeStateError,
+    describe,
+)
 from runstate.linux import processes
 from runstate.states.state import ProcessIdentity, SavedSubstate, State
 from runstate.states.status import Status
@@ -146,9 +152,7 @@ def from_journal(
         data = record.data
         if record.kind == "begin" and data.get("trigger") == "create":
             facts, plan, created = data, data["plan"], record.time
-            substates = {
-                room: SavedSubstate(name, None) for room, name in data["handlers"].items()
-            }
+            substates = {room: SavedSubstate(name, None) for room, name in data["handlers"].items()}
         elif facts is None or record.kind == "commit":
             if facts is not None:
                 break

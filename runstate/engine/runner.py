@@ -63,7 +63,7 @@ class StepRunner:
             if transition.final:
                 self._act_all(plan)
             else:
-                for index, step in enumerate(plan):  # noqa: B007 - the undo starts there
+                for index, step in enumerate(plan):
                     self._act(index, step)
             save()
         except BaseException as error:

@@ -41,7 +41,7 @@ class Streams:
         if stream is None:
             return self._inherit(number)
         if stream is STDOUT or stream == STDOUT:
-            if number != 2:  # noqa: PLR2004
+            if number != 2:
                 raise NotSupported("STDOUT is for stderr only")
             return before[1]
         if stream == PIPE:

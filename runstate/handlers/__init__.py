@@ -1,0 +1,1 @@
+"""Filesystem, network and exec handlers: the contracts, the registry, and ours."""

@@ -7,7 +7,7 @@ else that it inherited is closed first.
 
 from __future__ import annotations
 
-import _signal as signal  # the signal module wraps it in enums, which cost memory
+import _signal as signal  # type: ignore[import-not-found]  # signal wraps it in enums
 import os
 from _socket import socket
 

@@ -113,7 +113,7 @@ _str, _ptr, _long = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_long
 
 
 def _prototype(name: str, *arguments: type) -> ctypes._NamedFuncPointer:
-    function = getattr(_libc, name)
+    function: ctypes._NamedFuncPointer = getattr(_libc, name)
     function.argtypes = arguments
     function.restype = _int
     return function

@@ -124,10 +124,10 @@ def await_engine(init: Init, _what: str) -> None:
 
 def become_root(_init: Init) -> None:
     """Take the ids 0 of a new user namespace, so that what is made belongs to its root."""
-    try:
+    try:  # noqa: SIM105 - contextlib is not loaded here
         os.setgroups([])
     except PermissionError:
-        pass  # setgroups is denied in a user namespace that an ordinary user made
+        pass  # denied in a user namespace that an ordinary user made
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     # A change of ids makes the process dumpable or not by sysctl; keep it not.
@@ -158,9 +158,7 @@ def set_propagation(_init: Init, path: str, flags: int) -> None:
 
 def bind_rootfs(init: Init, path: str) -> None:
     """Make the rootfs a mount of its own, as pivot_root(2) needs."""
-    tree = kernel.open_tree(
-        kernel.AT_FDCWD, path, kernel.OPEN_TREE_CLONE | kernel.AT_RECURSIVE
-    )
+    tree = kernel.open_tree(kernel.AT_FDCWD, path, kernel.OPEN_TREE_CLONE | kernel.AT_RECURSIVE)
     target = os.open(path, _DIRECTORY | os.O_CLOEXEC)
     kernel.move_mount(tree, target)
     os.close(target)
@@ -238,7 +236,9 @@ def mask(init: Init, path: str) -> None:
         return
     try:
         if stat.S_ISDIR(os.stat(target).st_mode):
-            kernel.mount("tmpfs", _fd_path(target), "tmpfs", kernel.MS_RDONLY, "nr_blocks=1,nr_inodes=1")
+            kernel.mount(
+                "tmpfs", _fd_path(target), "tmpfs", kernel.MS_RDONLY, "nr_blocks=1,nr_inodes=1"
+            )
         else:
             tree = kernel.open_tree(kernel.AT_FDCWD, "/dev/null", kernel.OPEN_TREE_CLONE)
             kernel.move_mount(tree, target)
@@ -338,11 +338,16 @@ def pivot_root(init: Init) -> None:
     init.rootfs = -1
 
 
-def remount_readonly(_init: Init) -> None:
-    """The root file system read-only, its other attributes as they are."""
-    fd = os.open("/", _DIRECTORY | os.O_CLOEXEC)
-    kernel.mount_setattr(fd, attr_set=kernel.MOUNT_ATTR_RDONLY)
-    os.close(fd)
+def remount_readonly(init: Init, path: str) -> None:
+    """Make the mount at a path read-only, its other attributes as they are."""
+    if init.rootfs >= 0:
+        fd = init.inside(path, _DIRECTORY)
+    else:
+        fd = os.open(path, _DIRECTORY | os.O_CLOEXEC)
+    try:
+        kernel.mount_setattr(fd, attr_set=kernel.MOUNT_ATTR_RDONLY)
+    finally:
+        os.close(fd)
 
 
 # --- names, network -----------------------------------------------------------------------------
@@ -506,7 +511,7 @@ def wait_in_fifo(init: Init, index: int) -> None:
 
 def execute(init: Init, arguments: list[str], environment: dict[str, str]) -> None:
     """execve(2). All descriptors but the standard streams close on it."""
-    os.execve(init.executable, arguments, environment)
+    os.execve(init.executable, arguments, environment)  # noqa: S606 - a shell is not wanted
 
 
 OPERATIONS: dict[Any, Callable[..., None]] = {

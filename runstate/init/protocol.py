@@ -96,7 +96,7 @@ def parse_reply(data: bytes) -> Reply | None:
     return reply
 
 
-def _send(sock: socket, message: tuple[object, ...], fds: list[int]) -> None:
+def _send(sock: socket, message: Spawn | Reply, fds: list[int]) -> None:
     ancillary = [(SOL_SOCKET, SCM_RIGHTS, array("i", fds))] if fds else []
     sock.sendmsg([marshal.dumps(message)], ancillary)
 

@@ -8,7 +8,7 @@ reaps, reports, and decides nothing.
 
 from __future__ import annotations
 
-import _signal as signal
+import _signal as signal  # type: ignore[import-not-found]  # signal wraps it in enums
 import errno
 import gc
 import os
@@ -72,7 +72,7 @@ class Zygote:
         keep = [channel, stdin, stdout, stderr, *extras]
         try:
             if joins:
-                pid = self._clone_inside(flags, list(zip(joins, join_flags)), keep)
+                pid = self._clone_inside(flags, list(zip(joins, join_flags, strict=True)), keep)
             else:
                 pid = self._clone(flags, keep)
             pidfd = os.pidfd_open(pid)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from runstate.errors import InitDied, NotSupported, OperationFailed
@@ -129,10 +130,8 @@ class Child:
     def kill(self, timeout: float) -> bool:
         """SIGKILL, if it still lives, and wait until it is reaped."""
         if self.pidfd >= 0 and self._status is None:
-            try:
+            with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         return self.wait(timeout)
 
     def close(self) -> None:

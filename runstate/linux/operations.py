@@ -146,9 +146,9 @@ def pivot_root() -> Operation:
     return Operation("pivot_root")
 
 
-def remount_readonly() -> Operation:
-    """Make the root file system read-only."""
-    return Operation("remount_readonly")
+def remount_readonly(path: str) -> Operation:
+    """Make the mount at a path read-only."""
+    return Operation("remount_readonly", (path,))
 
 
 def sethostname(name: str) -> Operation:
@@ -315,7 +315,7 @@ _WORDS: dict[str, Callable[..., str]] = {
     "mknod": _mknod_words,
     "symlink": lambda target, path: f"make symlink {path} to {target}",
     "pivot_root": lambda: "pivot into the rootfs and drop the host's root",
-    "remount_readonly": lambda: "make the root file system read-only",
+    "remount_readonly": lambda path: f"make the mount at {path} read-only",
     "sethostname": lambda name: f"set the host name {name}",
     "setdomainname": lambda name: f"set the domain name {name}",
     "link_up": lambda name: f"set interface {name} up",

@@ -65,7 +65,9 @@ def open_pidfd(process: ProcessIdentity) -> int | None:
         # EINVAL: the pid belongs to a thread now, so the process is gone.
         if error.errno == errno.EINVAL:
             return None
-        raise OperationFailed.from_os_error(f"open a pidfd of process {process.pid}", error) from error
+        raise OperationFailed.from_os_error(
+            f"open a pidfd of process {process.pid}", error
+        ) from error
     fields = _stat_fields(process.pid)
     if fields is None or int(fields[19]) != process.start:
         os.close(pidfd)

@@ -16,8 +16,10 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def replace_file(directory: str, name: str, data: bytes) -> None:
-    """Write aside, sync, rename. The directory needs no sync: after a power cut the older file
-    is as good, because its boot is over and so are its processes.
+    """Write aside, sync, rename.
+
+    The directory needs no sync: after a power cut the older file is as good, because its boot
+    is over, and so are its processes.
 
     Raises:
         OperationFailed: The older file is as it was.

@@ -103,7 +103,8 @@ def _transition(group: list[Record]) -> TransitionRecord:
 
 
 def _step(index: int, step: dict[str, Any], group: list[Record]) -> StepRecord:
-    outcome, ms, error, result = "planned", None, None, {}
+    outcome, ms, error = "planned", None, None
+    result: dict[str, Any] = {}
     for record in group:
         if record.data.get("index") != index:
             continue
@@ -168,12 +169,11 @@ class History:
     def find(self, name: str) -> list[str]:
         """The journals of containers of this directory name, the latest first."""
         ending = f"-{name}"[:225] + ".jsonl"
-        found = [
+        return [
             f"{self.directory}/{entry}"
             for entry in sorted(self._names(), reverse=True)
             if entry[20:] == ending
         ]
-        return found
 
     def read(self, path: str) -> list[Record]:
         """The records of one of them."""

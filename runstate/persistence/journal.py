@@ -116,7 +116,9 @@ class Journal:
                 os.close(fd)
         except OSError as error:
             self._seq -= 1
-            raise OperationFailed.from_os_error(f"append to the journal {self.path}", error) from error
+            raise OperationFailed.from_os_error(
+                f"append to the journal {self.path}", error
+            ) from error
         self._size = before + len(line)
         if kind in ("commit", "rollback") or (kind == "note" and "index" not in data):
             self._settled_at = self._size

@@ -1,183 +1,265 @@
-"""state.json: its keys, and how older ones become today's.
+"""A container's State as JSON, and the versions of that JSON.
 
-The keys that libcontainer had keep its names. Version 1 is the first of ours; a file without
-a version was written by runnc, whose statuses were numbers. Unknown keys survive.
+The keys are libcontainer's (``id``, ``init_process_pid``, ``init_process_start``, ``created``,
+``config``, ``fsstate``, ``netstate``, ``execstate``, ``status``) and beside them ours
+(``version``, ``boot_id``, ``backend``, ``bundle``, ``exit``, ``notices``). The mapping is
+written out by hand: state.json is read and written in each transition, and a generated
+converter would cost a command more to import than all its reading.
+
+Versions: 1 is ours. 0 is what runnc wrote, which had no ``version``; `migrations` raises it.
+A key that this version does not know is kept, and written again. In ``created`` the seconds
+have nine decimals, which a double needs to come back as the same double.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+import json
+import re
+import time
+from typing import Any
 
 from runstate.errors import StateInvalid
 from runstate.states.state import ExitStatus, ProcessIdentity, SavedSubstate, State
 from runstate.states.status import Status
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 VERSION = 1
-# libcontainer's order (its Status type), which runnc saved as numbers.
-_NUMBERED = (Status.CREATED, Status.RUNNING, Status.PAUSING, Status.PAUSED, Status.STOPPED)
-_KEYS = frozenset(
-    {
-        "version", "id", "init_process_pid", "init_process_start", "created", "config", "fsstate",
-        "netstate", "execstate", "status", "boot_id", "backend", "bundle", "exit", "notices",
-    }
-)  # fmt: skip
+
+# Made once: json.dumps with any option but the default builds an encoder on each call.
+# ASCII only, since argv may hold lone surrogates (bytes that were not UTF-8), and UTF-8 cannot.
+encode_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+_KINDS: tuple[tuple[str, type, str], ...] = (
+    ("id", str, "text"),
+    ("init_process_pid", int, "an integer"),
+    ("init_process_start", int, "an integer"),
+    ("created", str, "an RFC 3339 time"),
+    ("config", dict, "an object"),
+    ("fsstate", dict, "an object"),
+    ("netstate", dict, "an object"),
+    ("execstate", dict, "an object"),
+    ("status", str, "a status"),
+    ("boot_id", str, "text"),
+    ("backend", str, "text"),
+    ("bundle", str, "text"),
+)
+_KNOWN = frozenset([key for key, _, _ in _KINDS] + ["version", "exit", "notices"])
+_STATUSES = {status.value: status for status in Status if status is not Status.ABSENT}
+_EXIT_KEYS = frozenset(("code", "signal", "time"))
+_SUBSTATE_KEYS = frozenset(("handler", "options"))
+
+
+def encode(state: State) -> bytes:
+    """The text of state.json, with a newline at its end.
+
+    Raises:
+        StateInvalid: A handler's options, or the config, hold what JSON has not.
+    """
+    try:
+        return encode_json(dump(state)).encode("ascii") + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StateInvalid(
+            f"the state of container {state.id!r} cannot be saved as JSON: {error}"
+        ) from error
+
+
+def decode(text: bytes, source: str) -> State:
+    """The State in the text of a state.json; ``source`` is the file's path, for errors.
+
+    Raises:
+        StateInvalid: The text is not JSON, or not a state; it names key, value and file.
+    """
+    return load(parse(text, source), source)
+
+
+def parse(text: bytes, source: str) -> Any:
+    """JSON, or an error that names the file."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        where = f"{source}: not JSON ({error})" if text else f"{source}: the file is empty"
+        raise StateInvalid(where) from error
 
 
 def dump(state: State) -> dict[str, Any]:
-    """A state as the JSON object of state.json."""
+    """A State as a JSON object."""
     init = state.init
-    raw: dict[str, Any] = {
+    raw = {
         "version": VERSION,
         "id": state.id,
-        "init_process_pid": init.pid if init is not None else 0,
-        "init_process_start": init.start if init is not None else 0,
-        "created": datetime.fromtimestamp(state.created, UTC).isoformat().replace("+00:00", "Z"),
+        "init_process_pid": 0 if init is None else init.pid,
+        "init_process_start": 0 if init is None else init.start,
+        "created": format_time(state.created),
         "config": state.config,
-        "fsstate": {"handler": state.fs.handler, "options": state.fs.options},
-        "netstate": {"handler": state.network.handler, "options": state.network.options},
-        "execstate": {"handler": state.exec.handler, "options": state.exec.options},
+        "fsstate": _dump_substate(state.fs),
+        "netstate": _dump_substate(state.network),
+        "execstate": _dump_substate(state.exec),
         "status": state.status.value,
         "boot_id": state.boot_id,
         "backend": state.backend,
         "bundle": state.bundle,
+        "exit": None if state.exit is None else _dump_exit(state.exit),
+        "notices": list(state.notices),
     }
-    if state.exit is not None:
-        ended = state.exit
-        raw["exit"] = {"code": ended.code, "signal": ended.signal, "time": ended.time}
-    if state.notices:
-        raw["notices"] = list(state.notices)
-    raw.update(state.extra)
-    return raw
+    return {**state.extra, **raw} if state.extra else raw
 
 
-def load(raw: Any, path: str) -> State:
-    """A state from the JSON of state.json.
+def load(raw: Any, source: str) -> State:
+    """A State from a JSON object of any version up to ours.
 
     Raises:
-        StateInvalid: It is not one, or is newer than this version; the key is named.
+        StateInvalid: It names key, value and file, or the version that is too new.
     """
-    if not isinstance(raw, dict):
-        raise StateInvalid(f"read {path}: expected a JSON object, found {_short(raw)}")
-    raw = migrate(raw, path)
-    get = _Getter(raw, path)
-    pid, start = get("init_process_pid", int), get("init_process_start", int)
+    if type(raw) is not dict:
+        raise StateInvalid(f"{source}: {_shown(raw)} is not an object")
+    if raw.get("version") != VERSION or type(raw["version"]) is not int:
+        raw = migrate(raw, source)
+    for key, kind, words in _KINDS:
+        if type(raw.get(key)) is not kind:
+            raise wrong(source, raw, key, words)
+    pid = raw["init_process_pid"]
+    if pid < 0 or raw["init_process_start"] < 0:
+        # Not only wrong but dangerous: kill(2) takes a negative pid for a group, -1 for all.
+        raise wrong(source, raw, "init_process_pid" if pid < 0 else "init_process_start", "from 0")
+    status = _STATUSES.get(raw["status"])
+    if status is None:
+        raise wrong(source, raw, "status", "one of " + ", ".join(_STATUSES))
+    created = parse_time(raw["created"])
+    if created is None:
+        raise wrong(source, raw, "created", "an RFC 3339 time")
+    extra = {key: raw[key] for key in raw.keys() - _KNOWN} if raw.keys() - _KNOWN else {}
     return State(
-        id=get("id", str),
-        status=_status(get("status", str), path),
-        config=get("config", dict),
-        created=_created(get("created", str), path),
-        bundle=get("bundle", str),
-        init=ProcessIdentity(pid, start) if pid > 0 else None,
-        boot_id=get("boot_id", str),
-        backend=get("backend", str),
-        fs=_substate(get("fsstate", dict), "fsstate", path),
-        network=_substate(get("netstate", dict), "netstate", path),
-        exec=_substate(get("execstate", dict), "execstate", path),
-        exit=_exit(raw.get("exit"), path),
-        notices=tuple(raw.get("notices", ())),
-        extra={key: value for key, value in raw.items() if key not in _KEYS},
+        raw["id"],
+        status,
+        raw["config"],
+        created,
+        raw["bundle"],
+        ProcessIdentity(pid, raw["init_process_start"]) if pid else None,
+        raw["boot_id"],
+        raw["backend"],
+        _load_substate(raw, "fsstate", source),
+        _load_substate(raw, "netstate", source),
+        _load_substate(raw, "execstate", source),
+        _load_exit(raw, source),
+        _load_notices(raw, source),
+        extra,
     )
 
 
-class _Getter:
-    def __init__(self, raw: dict[str, Any], path: str) -> None:
-        self._raw = raw
-        self._path = path
-
-    def __call__(self, key: str, kind: type) -> Any:
-        value = self._raw.get(key)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            found = _short(value) if key in self._raw else "nothing"
-            raise StateInvalid(
-                f"read {self._path}: {key}: expected {kind.__name__}, found {found}"
-            )
-        return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."  # noqa: PLR2004
-
-
-def _status(text: str, path: str) -> Status:
-    try:
-        return Status(text)
-    except ValueError:
-        known = ", ".join(status.value for status in _NUMBERED)
-        raise StateInvalid(f"read {path}: status: {text!r} is none of {known}") from None
-
-
-def _created(text: str, path: str) -> float:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError):
-        raise StateInvalid(f"read {path}: created: {text!r} is no RFC 3339 time") from None
-
-
-def _substate(raw: dict[str, Any], key: str, path: str) -> SavedSubstate:
-    handler = raw.get("handler")
-    if not isinstance(handler, str):
-        raise StateInvalid(f"read {path}: {key}.handler: expected str, found {_short(handler)}")
-    return SavedSubstate(handler, raw.get("options"))
-
-
-def _exit(raw: Any, path: str) -> ExitStatus | None:
-    if raw is None:
-        return None
-    try:
-        return ExitStatus(raw["code"], raw["signal"], raw["time"])
-    except (KeyError, TypeError):
-        raise StateInvalid(f"read {path}: exit: {_short(raw)} is no exit status") from None
-
-
-# --- migrations ---------------------------------------------------------------------------------
-
-
-def migrate(raw: dict[str, Any], path: str) -> dict[str, Any]:
-    """Bring older JSON to today's version, one version at a time.
+def migrate(raw: dict[str, Any], source: str = "state") -> dict[str, Any]:
+    """Upgrade a JSON object step by step to our version; one of ours comes back as it is.
 
     Raises:
-        StateInvalid: It is of a version that this code does not know.
+        StateInvalid: The version is newer than ours, or not a version.
     """
+    from runstate.persistence.migrations import MIGRATIONS  # noqa: PLC0415 - seldom needed
+
     version = raw.get("version", 0)
-    if not isinstance(version, int) or version > VERSION or version < 0:
+    if type(version) is not int or version < 0:
+        raise wrong(source, raw, "version", "an integer from 0")
+    if version > VERSION:
         raise StateInvalid(
-            f"read {path}: it has version {_short(version)}, and this runstate knows versions up"
-            f" to {VERSION}; upgrade runstate"
+            f"{source}: written in version {version} of the format, by a newer runstate; "
+            f"this one reads up to version {VERSION}: upgrade runstate"
         )
-    while version < VERSION:
-        raw = _MIGRATIONS[version](raw, path)
-        version += 1
+    for step in MIGRATIONS[version:]:
+        raw = step(raw, source)
     return raw
 
 
-def _from_runnc(raw: dict[str, Any], path: str) -> dict[str, Any]:
-    """Numbered statuses, start times as text, substates of runnc's own."""
-    number = raw.get("status")
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(_NUMBERED):
-        raise StateInvalid(f"read {path}: status: {_short(number)} is no status of runnc's")
-    start = raw.get("init_process_start", 0)
-    if isinstance(start, str):
-        start = int(start) if start.isdigit() else 0
-    config = raw.get("config")
-    return raw | {
-        "version": 1,
-        "status": _NUMBERED[number].value,
-        "init_process_pid": raw.get("init_process_pid") or 0,
-        "init_process_start": start or 0,
-        "config": config if isinstance(config, dict) else {},
-        "boot_id": raw.get("boot_id", ""),
-        "backend": raw.get("backend", "runnc"),
-        "bundle": raw.get("bundle", ""),
-        **{
-            key: {"handler": "runnc", "options": raw.get(key)}
-            for key in ("fsstate", "netstate", "execstate")
-        },
-    }
+def wrong(source: str, raw: dict[str, Any], key: str, expected: str) -> StateInvalid:
+    """The error for a value that is not what it must be, or that is missing."""
+    if key not in raw:
+        return StateInvalid(f"{source}: the key {key!r} is missing; expected {expected}")
+    return StateInvalid(f"{source}: {key} is {_shown(raw[key])}; expected {expected}")
 
 
-_MIGRATIONS: tuple[Callable[[dict[str, Any], str], dict[str, Any]], ...] = (_from_runnc,)
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _dump_substate(substate: SavedSubstate) -> dict[str, Any]:
+    raw = {"handler": substate.handler, "options": substate.options}
+    return {**substate.extra, **raw} if substate.extra else raw
+
+
+def _load_substate(raw: dict[str, Any], key: str, source: str) -> SavedSubstate:
+    value = raw[key]
+    handler = value.get("handler")
+    if type(handler) is not str:
+        raise wrong(f"{source}: {key}", value, "handler", "a handler's name")
+    if "options" not in value:
+        raise wrong(f"{source}: {key}", value, "options", "the handler's options")
+    if len(value) == len(_SUBSTATE_KEYS):
+        return SavedSubstate(handler, value["options"])
+    extra = {name: value[name] for name in value.keys() - _SUBSTATE_KEYS}
+    return SavedSubstate(handler, value["options"], extra)
+
+
+def _dump_exit(status: ExitStatus) -> dict[str, Any]:
+    raw = {"code": status.code, "signal": status.signal, "time": status.time}
+    return {**status.extra, **raw} if status.extra else raw
+
+
+def _load_exit(raw: dict[str, Any], source: str) -> ExitStatus | None:
+    value = raw.get("exit")
+    if value is None:
+        return None
+    if type(value) is not dict:
+        raise wrong(source, raw, "exit", "an object or null")
+    code, signal, when = value.get("code"), value.get("signal"), value.get("time")
+    for key, number in (("code", code), ("signal", signal)):
+        if number is not None and (type(number) is not int or number < 0):
+            raise wrong(f"{source}: exit", value, key, "an integer from 0, or null")
+    if type(when) is not float and type(when) is not int:
+        raise wrong(f"{source}: exit", value, "time", "seconds since 1970")
+    extra = {name: value[name] for name in value.keys() - _EXIT_KEYS}
+    return ExitStatus(code, signal, when, extra)
+
+
+def _load_notices(raw: dict[str, Any], source: str) -> tuple[str, ...]:
+    value = raw.get("notices")
+    if not value and (value is None or type(value) is list):
+        return ()
+    if type(value) is not list or not all(type(notice) is str for notice in value):
+        raise wrong(source, raw, "notices", "a list of sentences")
+    return tuple(value)
+
+
+# --- times ------------------------------------------------------------------------------
+
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))",
+    re.ASCII,
+)
+
+
+def format_time(seconds: float) -> str:
+    """Seconds since 1970 UTC as RFC 3339 text with nine decimals."""
+    whole = int(seconds // 1)
+    nanoseconds = round((seconds - whole) * 1e9)
+    if nanoseconds == 1_000_000_000:  # noqa: PLR2004
+        whole, nanoseconds = whole + 1, 0
+    t = time.gmtime(whole)
+    return (
+        f"{t[0]:04}-{t[1]:02}-{t[2]:02}T{t[3]:02}:{t[4]:02}:{t[5]:02}.{nanoseconds:09}Z"
+    )
+
+
+def parse_time(text: str) -> float | None:
+    """RFC 3339 text as seconds since 1970 UTC; None if it is no such text."""
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = map(int, match.groups()[:6])
+    # Days since 1970 in the Gregorian calendar, with the year beginning in March, so that
+    # the leap day comes last (datetime would cost its import and knows only microseconds).
+    y, m = (year, month - 3) if month > 2 else (year - 1, month + 9)  # noqa: PLR2004
+    days = 365 * y + y // 4 - y // 100 + y // 400 + (153 * m + 2) // 5 + day - 719469
+    whole = days * 86400 + hour * 3600 + minute * 60 + second
+    if time.gmtime(whole)[:6] != (year, month, day, hour, minute, second):
+        return None  # a 30th of February, a 25th hour
+    if match[8]:
+        offset = int(match[9]) * 3600 + int(match[10]) * 60
+        whole += offset if match[8] == "-" else -offset
+    return whole + int(match[7][:9].ljust(9, "0")) / 1e9 if match[7] else float(whole)

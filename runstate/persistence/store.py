@@ -58,7 +58,7 @@ def check_id(container_id: str) -> None:
         raise InvalidIdFormat(f"id {container_id!r}: an id has at least one character")
     if len(container_id) > _MAX_ID:
         raise InvalidIdFormat(
-            f"id {container_id[:20]!r}…: it has {len(container_id)} characters; {_MAX_ID} are allowed"
+            f"id {container_id[:20]!r}… has {len(container_id)} characters; {_MAX_ID} are the most"
         )
     bad = _BAD_CHARACTER.search(container_id)
     if bad is not None:
@@ -244,11 +244,11 @@ class Store:
 
     def ids(self) -> list[str]:
         """The ids of all containers."""
-        found = []
-        for name in self._entries():
-            if not name.startswith((_CREATING, _REMOVING)) and name != _HISTORY:
-                found.append(self._id_of(name))
-        return sorted(found)
+        return sorted(
+            self._id_of(name)
+            for name in self._entries()
+            if not name.startswith((_CREATING, _REMOVING)) and name != _HISTORY
+        )
 
     def _entries(self) -> list[str]:
         try:

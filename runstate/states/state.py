@@ -1,21 +1,26 @@
-"""What is saved about a container, as plain values."""
+"""What is saved about a container, as frozen values.
+
+A change is a new value (``attrs.evolve``), so a State in hand stays what it was when it was
+loaded. The dicts inside are shared, not copied: take them as read-only too.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from runstate.states.status import Status
+if TYPE_CHECKING:
+    from runstate.states.status import Status
 
 
 @frozen
 class ProcessIdentity:
-    """A process: never a bare pid, which another process may have by now.
+    """Which process: a pid alone may be another one tomorrow.
 
     Attributes:
-        pid: As the host sees it.
-        start: When it started, in clock ticks since boot (proc(5), stat field 22).
+        pid: The process id, as the host sees it.
+        start: When it started, in clock ticks since boot (proc_pid_stat(5), field 22).
     """
 
     pid: int
@@ -24,61 +29,65 @@ class ProcessIdentity:
 
 @frozen
 class ExitStatus:
-    """How init ended.
+    """How a container's init ended.
 
     Attributes:
-        code: Its exit code; None if a signal ended it, or nobody could learn it.
-        signal: The signal that ended it, if one did.
-        time: When that was learned, in seconds since the epoch.
+        code: The exit code, 0 to 255; None after a signal, or where nobody could learn it.
+        signal: The number of the signal that ended it, or None.
+        time: When that was noticed, in seconds since 1970 UTC.
+        extra: Keys of the saved form that this version does not know.
     """
 
     code: int | None
     signal: int | None
     time: float
+    extra: dict[str, Any] = field(factory=dict, eq=False, repr=False)
 
     @property
     def returncode(self) -> int | None:
-        """As subprocess has it: the code, or the signal's negative number."""
+        """As subprocess has it: the code, or minus the signal, or None where unknown."""
         return -self.signal if self.signal is not None else self.code
 
     @property
     def shell(self) -> int | None:
-        """As a shell has it: the code, or 128 and the signal's number."""
+        """As a shell has it in ``$?``: the code, or 128 plus the signal, or None where unknown."""
         return 128 + self.signal if self.signal is not None else self.code
 
 
 @frozen
 class SavedSubstate:
-    """A handler's substate as it is saved.
+    """What one handler must remember between calls.
 
     Attributes:
-        handler: The name that the handler is registered under.
-        options: The handler's own, as JSON.
+        handler: The name the handler is registered under.
+        options: JSON that belongs to the handler alone.
+        extra: Keys of the saved form that this version does not know.
     """
 
     handler: str
     options: Any
+    extra: dict[str, Any] = field(factory=dict, eq=False, repr=False)
 
 
 @frozen
 class State:
-    """All that is saved about a container.
+    """A container's identity, status, configuration and substates.
 
     Attributes:
-        id: Its id.
-        status: The status it claims; the kernel decides.
-        config: The OCI configuration, as JSON.
-        created: When `create` began, in seconds since the epoch.
-        bundle: The directory that relative paths of the config start from.
-        init: The init process; None before it exists.
-        boot_id: The boot that init lives in.
-        backend: The backend's name.
+        id: The container's id.
+        status: Its status as last saved: a claim, which the kernel may contradict.
+        config: The OCI configuration as JSON.
+        created: When it was created, in seconds since 1970 UTC.
+        bundle: The bundle's directory, absolute.
+        init: The init process, or None where there is none.
+        boot_id: The boot in which ``init`` was started; in another boot that process is gone.
+        backend: The name of the backend that chose the handlers.
         fs: The filesystem handler's substate.
-        network: The network handler's.
-        exec: The exec handler's.
-        exit: How init ended, once that is known.
-        notices: What had to be left out on this host.
-        extra: Keys of state.json that this version does not know.
+        network: The network handler's substate.
+        exec: The exec handler's substate.
+        exit: How init ended, once it has.
+        notices: What had to be left out on this host, one sentence each.
+        extra: Keys of the saved form that this version does not know; saved again as they are.
     """
 
     id: str

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from runstate.states.status import Status
-
 if TYPE_CHECKING:
     from runstate.handlers.contract import HandlerContext, Handlers
     from runstate.states.state import State
+    from runstate.states.status import Status
 
 
 @define

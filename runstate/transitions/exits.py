@@ -75,7 +75,7 @@ def structure(handler: Handler, options: Any) -> Any:
         return options
     try:
         return _converter().structure(options, wanted)
-    except Exception as error:  # noqa: BLE001 - cattrs raises whatever the class raises
+    except Exception as error:
         raise StateInvalid(
             f"read the saved options of {type(handler).__name__}: {error}; saved were {options!r}"
         ) from error

@@ -60,7 +60,7 @@ def init_gone(attempt: Attempt) -> None:
     init = attempt.context.init
     if init is not None and processes.is_alive(init):
         raise ContainerNotStopped(
-            f"{attempt.trigger} container {attempt.id!r}: its init, process {init.pid}, still lives",
+            f"{attempt.trigger} container {attempt.id!r}: its init (process {init.pid}) lives",
             trigger=attempt.trigger,
             status=attempt.status,
         )

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from runstate.transitions.attempt import Attempt
 
 
+@frozen
 class Step:
     """One effect, with its undo."""
 
-    __slots__ = ()
     kind: ClassVar[str]
 
     def describe(self) -> str:
@@ -38,7 +38,7 @@ class Step:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, for the journal."""
-        return {"step": self.kind, **asdict(self), "does": self.describe()}  # type: ignore[call-overload]
+        return {"step": self.kind, **asdict(self), "does": self.describe()}
 
 
 @frozen

@@ -15,11 +15,6 @@ from runstate.config.support import HONOURED, REASONS, unsupported
 @pytest.mark.parametrize(
     ("change", "paths"),
     [
-        ({"process.terminal": True}, ["$.process.terminal"]),
-        (
-            {"process.terminal": True, "process.consoleSize": {"height": 24, "width": 80}},
-            ["$.process.terminal"],
-        ),
         ({"process.apparmorProfile": "p"}, ["$.process.apparmorProfile"]),
         ({"process.selinuxLabel": "l"}, ["$.process.selinuxLabel"]),
         ({"process.scheduler": {"policy": "SCHED_IDLE"}}, ["$.process.scheduler"]),
@@ -101,6 +96,7 @@ def test_what_is_not_honoured_yet_is_refused_at_its_path(changed, change, paths)
     [
         {},
         {"hooks": {"prestart": [], "poststop": []}},
+        {"process.terminal": True, "process.consoleSize": {"height": 24, "width": 80}},
         {"process.terminal": False, "process.consoleSize": {"height": 0, "width": 0}},
         {"process.apparmorProfile": "", "process.selinuxLabel": "", "linux.mountLabel": ""},
         {"process.user.additionalGids": [1], "process.user.umask": 0o22, "process.oomScoreAdj": 5},
@@ -130,9 +126,10 @@ def test_unknown_properties_are_no_problem_for_the_specification_forbids_it(chan
     assert unsupported(changed({"x-unknown": {"a": 1}, "process.x-unknown": 5})) == []
 
 
-def test_a_terminal_is_refused_with_the_remedy(changed):
-    assert unsupported(changed({"process.terminal": True})) == [
-        "$.process.terminal: a terminal is not supported yet; set it to false"
+def test_data_for_a_file_system_is_refused_on_a_bind_mount(changed):
+    mount = {"destination": "/x", "source": "/y", "options": ["rbind", "ro", "size=1m"]}
+    assert unsupported(changed({"mounts": [mount]})) == [
+        '$.mounts[0].options[2]: "size=1m" means nothing for a bind mount'
     ]
 
 

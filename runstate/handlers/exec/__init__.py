@@ -1,0 +1,1 @@
+"""Exec handlers: one module each."""

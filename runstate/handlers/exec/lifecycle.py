@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runstate.handlers.contract import HandlerContext, Substate
-    from runstate.linux.cgroups import Cgroup
+    from runstate.linux.cgroups.cgroup import Cgroup
     from runstate.linux.launcher import Child
     from runstate.linux.operations import Operation
     from runstate.states.state import ProcessIdentity
@@ -34,7 +34,7 @@ def make_fifo(directory: str, owner: tuple[int, int] | None) -> int:
     try:
         os.mkfifo(path)
         # Init opens it as the program's user, who is anyone; the directory keeps others out.
-        os.chmod(path, 0o622)
+        os.chmod(path, 0o622)  # noqa: S103
         if owner is not None and owner[0] != os.geteuid():
             os.chown(path, *owner)
         return os.open(path, os.O_PATH | os.O_CLOEXEC)

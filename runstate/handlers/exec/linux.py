@@ -100,7 +100,8 @@ class LinuxExec:
 
     def preview(self, context: HandlerContext) -> tuple[Operation, ...]:
         """The operations of ``run``."""
-        return self._compile(context, _namespaces(context.config))
+        options = LinuxExecOptions(_namespaces(context.config), self._plan_cgroup(context))
+        return self._compile(context, options)
 
     @staticmethod
     def _plan_cgroup(context: HandlerContext) -> dict[str, str]:
@@ -120,6 +121,8 @@ class LinuxExec:
         options = LinuxExecOptions(namespaces, self._plan_cgroup(context))
         substate = Substate(options)
         context.substates["exec"] = substate  # what destroy needs if the rest fails
+        # If this process dies from here on, who repairs it knows what there may be.
+        context.note({"options": {"namespaces": namespaces, "cgroup_paths": options.cgroup_paths}})
         cgroup = options.cgroup
         if cgroup is not None:
             cgroup.create()
@@ -151,7 +154,7 @@ class LinuxExec:
         options: LinuxExecOptions = substate.options
         handshake: Handshake = substate.objects["handshake"]
         child: Child = substate.objects["child"]
-        plan = self._compile(context, options.namespaces)
+        plan = self._compile(context, options)
         handshake.send_plan(plan, context.deadline)
         init = child.identity
         if options.namespaces & kernel.CLONE_NEWUSER:
@@ -166,9 +169,7 @@ class LinuxExec:
         handshake.proceed()
         handshake.close()
         del substate.objects["handshake"]
-        return Substate(
-            options, {**substate.objects, "plan": plan, "console": handshake.console}
-        )
+        return Substate(options, {**substate.objects, "plan": plan, "console": handshake.console})
 
     def destroy(self, context: HandlerContext) -> Substate:
         """End every process and remove the cgroup and the fifo."""
@@ -259,8 +260,9 @@ class LinuxExec:
 
     # --- compiling --------------------------------------------------------------------------------
 
-    def _compile(self, context: HandlerContext, namespaces: int) -> tuple[Operation, ...]:
-        config = context.config
+    @staticmethod
+    def _compile(context: HandlerContext, options: LinuxExecOptions) -> tuple[Operation, ...]:
+        config, namespaces = context.config, options.namespaces
         assert config.process is not None  # noqa: S101 - validation saw to it
         plan: list[Operation] = []
         if namespaces & kernel.CLONE_NEWUSER:
@@ -268,7 +270,7 @@ class LinuxExec:
         later = namespaces & ~_BY_CLONE & ~kernel.CLONE_NEWCGROUP
         if later:
             plan.append(operations.unshare(later))
-        if self._plan_cgroup(context):
+        if options.cgroup_paths:
             # The cgroup at this moment becomes the root of a new cgroup namespace.
             plan.append(operations.await_engine("init is in its cgroup"))
         if namespaces & kernel.CLONE_NEWCGROUP:

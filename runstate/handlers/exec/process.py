@@ -227,7 +227,9 @@ def _remember(directory: str, process: ProcessIdentity) -> None:
         with open(f"{path}/start", "w", encoding="ascii") as record:
             record.write(f"{process.start}\n")
     except OSError as error:
-        raise OperationFailed.from_os_error(f"put process {process.pid} on record", error) from error
+        raise OperationFailed.from_os_error(
+            f"put process {process.pid} on record", error
+        ) from error
 
 
 def _remembered(directory: str) -> list[ProcessIdentity]:

@@ -1,0 +1,1 @@
+"""Filesystem handlers: one module each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -11,7 +12,9 @@ from runstate.errors import ConfigInvalid
 from runstate.handlers.contract import HandlerContext, Substate
 from runstate.handlers.fs.rootfs import compile_rootfs
 from runstate.linux import operations
-from runstate.linux.operations import Operation
+
+if TYPE_CHECKING:
+    from runstate.linux.operations import Operation
 
 
 @frozen

@@ -47,7 +47,7 @@ def compile_cgroup_mount(
             if "=" not in controller and controller != name:
                 yield operations.symlink(name, f"{target}/{controller}")
     if options.flags & kernel.MS_RDONLY:
-        yield operations.make_readonly(target)
+        yield operations.remount_readonly(target)
 
 
 def _hierarchy(
@@ -68,9 +68,7 @@ def _hierarchy(
         (paths[name] for name in (*hierarchy.names, "") if name in paths), hierarchy.own_directory
     )
     attributes, cleared = options.attributes()
-    return operations.bind(
-        source, target, recursive=True, attributes=attributes, cleared=cleared
-    )
+    return operations.bind(source, target, recursive=True, attributes=attributes, cleared=cleared)
 
 
 def _container_paths(context: HandlerContext) -> dict[str, str]:

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
 # File systems that hold files of the host's own; all others are the kernel's, or temporary.
 _REAL = frozenset(
-    "bcachefs btrfs erofs ext2 ext3 ext4 exfat f2fs fuseblk jfs nfs nfs4 overlay reiserfs squashfs"
-    " vfat virtiofs xfs zfs 9p".split()
-)
+    (
+        "bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "exfat", "f2fs", "fuseblk", "jfs",
+        "nfs", "nfs4", "overlay", "reiserfs", "squashfs", "vfat", "virtiofs", "xfs", "zfs", "9p",
+    )
+)  # fmt: skip
 _HIDDEN = ("/run", "/tmp", "/dev", "/proc", "/sys")  # noqa: S108 - names, not files of ours
 _MOUNT_POINT = "rootfs"
 
@@ -104,14 +106,10 @@ class HostFilesystem:
         in_userns = linux is not None and any(n.type == "user" for n in linux.namespaces)
         # In a user namespace overlayfs may use only these attributes (overlayfs.rst).
         overlay_options = ",userxattr" if in_userns else ""
-        overlay = operations.overlay_host(
-            options.mount_point, "/", overlay_options, options.size
-        )
+        overlay = operations.overlay_host(options.mount_point, "/", overlay_options, options.size)
         hidden = kernel.MS_NOSUID | kernel.MS_NODEV
         mounts = [
-            operations.bind(
-                path, path, recursive=True, attributes=kernel.MOUNT_ATTR_RDONLY
-            )
+            operations.bind(path, path, recursive=True, attributes=kernel.MOUNT_ATTR_RDONLY)
             for path in options.submounts
         ]
         mounts += [

@@ -78,7 +78,7 @@ def compile_rootfs(
         flag = _PROPAGATION[config.linux.rootfs_propagation]
         compiled.append(operations.set_propagation("/", flag))
     if config.root is not None and config.root.readonly:
-        compiled.append(operations.remount_readonly())
+        compiled.append(operations.remount_readonly("/"))
     return tuple(compiled)
 
 

@@ -1,0 +1,1 @@
+"""Network handlers: one module each."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from runstate.handlers.contract import HandlerContext, InterfaceStats, Substate
 from runstate.linux import operations, processes
-from runstate.linux.operations import Operation
+
+if TYPE_CHECKING:
+    from runstate.linux.operations import Operation
 
 
 class LoopbackNetwork:

@@ -40,6 +40,7 @@ class Write:
         optional: That the file is missing is no error: the value is what holds without it.
         may_follow: Two limits that the kernel checks against each other: refused with EINVAL,
             this one is to be written again after the next one.
+        instead: What to write where the kernel has no such file.
     """
 
     controller: str
@@ -48,6 +49,7 @@ class Write:
     value: str
     optional: bool = False
     may_follow: bool = False
+    instead: Write | None = None
 
     def describe(self) -> str:
         """The write in words, as plans and errors have it."""
@@ -151,27 +153,27 @@ class _Compiler:
         """1 or 2, the version that has the controller here; 0 for neither, which is noted."""
         if controller in self.paths:
             return 1
-        name = _UNIFIED_NAMES.get(controller, controller)
-        if (
-            not legacy_only
-            and "" in self.paths
-            and (self.available is None or name in self.available)
-        ):
+        if not legacy_only and self._is_unified(controller):
             return 2
         if controller not in self.missing:
             self.missing.append(controller)
         return 0
 
+    def _is_unified(self, controller: str) -> bool:
+        name = _UNIFIED_NAMES.get(controller, controller)
+        return "" in self.paths and (self.available is None or name in self.available)
+
     def _write(
         self, controller: str, file: str, value: object, *, optional: bool = False,
-        may_follow: bool = False,
+        may_follow: bool = False, instead: tuple[str, object] | None = None,
     ) -> None:  # fmt: skip
         directory = self.paths.get(controller)
         if directory is None:
             directory = self.paths[""]
             controller = _UNIFIED_NAMES.get(controller, controller)
+        other = instead and Write(controller, directory, instead[0], str(instead[1]))
         self.writes.append(
-            Write(controller, directory, file, str(value), optional, may_follow)
+            Write(controller, directory, file, str(value), optional, may_follow, other)
         )
 
     # --- what -------------------------------------------------------------------------------
@@ -214,6 +216,9 @@ class _Compiler:
             self._memory_v2(limit, swap, reservation)
 
     def _memory_v1(self, limit: int, swap: int, reservation: int) -> None:
+        if limit < 0 and not swap:
+            # No limit on memory, but the old one on memory with swap: nobody means that.
+            self._write("memory", "memory.memsw.limit_in_bytes", -1, optional=True)
         # The kernel keeps limit <= limit with swap at every moment: which of the two may be
         # written first depends on the values before. Limit first fails only when it rises
         # above the old limit with swap, and then the other order is the right one.
@@ -221,11 +226,6 @@ class _Compiler:
             self._write("memory", "memory.limit_in_bytes", limit, may_follow=bool(swap))
         if swap:
             self._write("memory", "memory.memsw.limit_in_bytes", swap)
-        elif limit < 0:
-            # No limit on memory but one on memory with swap: nobody means that.
-            self.writes.pop()
-            self._write("memory", "memory.memsw.limit_in_bytes", -1, optional=True)
-            self._write("memory", "memory.limit_in_bytes", limit)
         if reservation:
             self._write("memory", "memory.soft_limit_in_bytes", reservation)
 
@@ -297,10 +297,11 @@ class _Compiler:
             return
         # Engines write 0 when they mean none (podman before 5.4.1 for --pids-limit -1), and a
         # container that cannot fork at all is of no use, although the kernel could do that.
-        if limit <= 0 and "pids" not in self.paths and self.available is not None:
+        unlimited = limit <= 0
+        if unlimited and not ("pids" in self.paths or self._is_unified("pids")):
             return
         if self._version("pids"):
-            self._write("pids", "pids.max", limit if limit > 0 else "max")
+            self._write("pids", "pids.max", "max" if unlimited else limit, optional=unlimited)
 
     def _block_io(self, block: Mapping[str, Any]) -> None:
         throttles = [
@@ -313,17 +314,21 @@ class _Compiler:
         if not (throttles or weight or by_device):
             return
         version = self._version("blkio")
-        if version == 1:
-            # Which scheduler gives weights, and so the file's name, is the kernel's choice.
-            if weight:
-                self._write("blkio", "blkio.bfq.weight", weight)
-            for rule in by_device:
-                self._write("blkio", "blkio.bfq.weight_device", f"{_device(rule)} {rule['weight']}")
-        elif version == 2:
-            if weight:
-                self._write("blkio", "io.bfq.weight", weight)
-            for rule in by_device:
-                self._write("blkio", "io.bfq.weight", f"{_device(rule)} {rule['weight']}")
+        # Which I/O scheduler gives weights, and so the file's name, is the kernel's choice.
+        file, other = (
+            ("blkio.bfq.weight", "blkio.weight") if version == 1 else ("io.bfq.weight", "io.weight")
+        )
+        for rule in [{"weight": weight}] * bool(weight) + by_device if version else ():
+            value = rule["weight"]
+            scaled = value if version == 1 else 1 + (value - 10) * 9999 // 990
+            if "major" in rule:
+                suffix, prefix = "_device" if version == 1 else "", f"{_device(rule)} "
+            else:
+                suffix = prefix = ""
+            self._write(
+                "blkio", f"{file}{suffix}", f"{prefix}{value}",
+                instead=(f"{other}{suffix}", f"{prefix}{scaled}"),
+            )  # fmt: skip
         for key, rule in throttles if version else ():
             legacy_file, unified_key = _THROTTLES[key]
             if version == 1:
