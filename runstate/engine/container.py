@@ -6,6 +6,7 @@ import os
 import select
 import signal as signals
 import subprocess
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 import attrs
@@ -485,9 +486,12 @@ class Container:
     ) -> None:
         for stream in (self.stdin, self.stdout, self.stderr):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):  # what is still unsent, nobody can read any more
+                    stream.close()
         try:
             self.destroy(force=True)
+        except ContainerNotExists:
+            return  # destroyed within the block
         except RuntimeStateError as failure:
             if error is None:
                 raise

@@ -27,19 +27,46 @@ def main(keep: list[int]) -> None:
     Args:
         keep: The descriptors that the engine sent: channel, stdin, stdout, stderr, extras.
     """
+    _settle_in()
+    _run(keep, 0)
+
+
+def wait_as_spare(sock: socket, early: int) -> None:
+    """Run as a spare child: prepare, and wait to be given a container's descriptors.
+
+    Args:
+        sock: Whose other end the zygote has.
+        early: The CLONE_NEW* of the namespaces to make in advance.
+    """
+    _close_all_but([sock.fileno()])
+    _settle_in()
+    kernel.unshare(early)
+    keep = protocol.receive_take(sock)
+    if keep is not None:
+        sock.close()
+        _run(keep, early)
+
+
+def _settle_in() -> None:
+    os.setsid()
+    os.umask(0)
+    _default_signals()
+
+
+def _run(keep: list[int], unshared: int) -> None:
     channel_fd, stdin, stdout, stderr, *extras = keep
     for source, target in ((stdin, 0), (stdout, 1), (stderr, 2)):
         os.dup2(source, target)
     _close_all_but([channel_fd, *extras])
-    os.setsid()
-    os.umask(0)
-    _default_signals()
     channel = socket(fileno=channel_fd)
     plan = protocol.receive_plan(channel)
     if plan is None:
         return
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    execute(plan, Init(channel, tuple(extras)))
+    # The files by which the ids of a user namespace are mapped belong to root as long as its
+    # first process is not dumpable (proc(5)), so that one drops it in `become_root`.
+    if not any(operation[0] == "become_root" for operation in plan):
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    execute(plan, Init(channel, tuple(extras), unshared))
 
 
 def execute(plan: list[tuple[object, ...]], init: Init) -> None:

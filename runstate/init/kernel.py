@@ -8,6 +8,7 @@ ones that glibc does not wrap are in ``_NUMBERS``. Needs Linux 5.12 (mount_setat
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 TYPE_CHECKING = False  # typing itself would cost the zygote a megabyte
@@ -34,6 +35,7 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
+CLONE_INTO_CGROUP = 0x200000000
 
 
 # mount(2)
@@ -107,6 +109,8 @@ _NUMBERS = {  # architecture: keyctl
     "ppc64le": 271,
     "s390x": 280,
 }
+
+_SYS_KEYCTL = _NUMBERS.get(os.uname().machine)
 
 _int, _uint, _ulong = ctypes.c_int, ctypes.c_uint, ctypes.c_ulong
 _str, _ptr, _long = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_long
@@ -245,11 +249,16 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 
     return int(result)
 
 
+# Made once: making a type costs more than the call.
+_CapHeader = ctypes.c_uint32 * 2
+_CapData = ctypes.c_uint32 * 6
+
+
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """capset(2), version 3: the three sets as bit masks."""
     low = 0xFFFFFFFF
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    data = (ctypes.c_uint32 * 6)(
+    header = _CapHeader(0x20080522, 0)
+    data = _CapData(
         effective & low, permitted & low, inheritable & low,
         effective >> 32, permitted >> 32, inheritable >> 32,
     )  # fmt: skip
@@ -267,13 +276,18 @@ class _CloneArgs(ctypes.Structure):
     )  # fmt: skip
 
 
-def clone3(flags: int, exit_signal: int) -> int:
+def clone3(flags: int, exit_signal: int, cgroup: int = -1) -> int:
     """clone3(2) as a fork: 0 in the child, the child's pid in the parent.
+
+    The child is born into the cgroup that ``cgroup`` is a descriptor of, if it is one.
 
     Only for a process with one thread: Python's and glibc's own fork handlers do not run,
     and they have nothing to do there.
     """
     args = _CloneArgs(flags=flags, exit_signal=exit_signal)
+    if cgroup >= 0:
+        args.flags |= CLONE_INTO_CGROUP
+        args.cgroup = cgroup
     pid = _pysyscall(_long(_SYS_CLONE3), ctypes.byref(args), _long(ctypes.sizeof(args)))
     if pid < 0:
         _fail()
@@ -311,8 +325,7 @@ def close_range(first: int, last: int) -> None:
 
 def join_session_keyring(name: str) -> None:
     """keyctl(2): a new session keyring, so that the host's keys are out of reach."""
-    number = _NUMBERS.get(os.uname().machine)
-    if number is None:
-        raise OSError(38, f"keyctl's number is not known on {os.uname().machine}")
-    if _syscall(_long(number), _long(KEYCTL_JOIN_SESSION_KEYRING), _str(name.encode())) < 0:
+    if _SYS_KEYCTL is None:
+        raise OSError(errno.ENOSYS, "keyctl's number is not known on this architecture")
+    if _syscall(_long(_SYS_KEYCTL), _long(KEYCTL_JOIN_SESSION_KEYRING), _str(name.encode())) < 0:
         _fail()

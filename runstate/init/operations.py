@@ -43,15 +43,17 @@ class Init:
     Attributes:
         channel: The socket to the engine, until init is on record.
         extras: The further descriptors that the engine sent, by index.
+        unshared: The CLONE_NEW* that a spare child has made in advance.
         rootfs: The rootfs's directory, once ``enter_rootfs_mount`` has made it a mount.
         fifo: The exec fifo's write end, once someone has opened the other.
         proc: /proc/self/fd, for opening the fifo when the host's /proc is out of sight.
         executable: The program's path, once it is found.
     """
 
-    def __init__(self, channel: socket, extras: tuple[int, ...]) -> None:
+    def __init__(self, channel: socket, extras: tuple[int, ...], unshared: int) -> None:
         self.channel = channel
         self.extras = extras
+        self.unshared = unshared
         self.rootfs = -1
         self.fifo = -1
         self.proc = -1
@@ -77,23 +79,15 @@ class Init:
             return self.inside(path, os.O_PATH)
         except FileNotFoundError:
             pass
-        parts = [part for part in path.split("/") if part not in ("", ".")]
-        for depth in range(1, len(parts) + 1):
-            here = "/".join(parts[:depth])
-            last = depth == len(parts)
-            try:
-                fd = self.inside(here, os.O_PATH)
-            except FileNotFoundError:
-                parent = self.inside("/".join(parts[: depth - 1]) or "/", _DIRECTORY)
-                try:
-                    self._make(parts[depth - 1], parent, directory=directory or not last)
-                finally:
-                    os.close(parent)
-                fd = self.inside(here, os.O_PATH)
-            if last:
-                return fd
-            os.close(fd)
-        return self.inside("/", os.O_PATH)
+        above, name = os.path.split(path.rstrip("/"))
+        if name in {"", ".", ".."}:
+            raise OSError(errno.EINVAL, "cannot be made", path)
+        parent = self.make_inside(above or "/", directory=True)
+        try:
+            self._make(name, parent, directory=directory)
+        finally:
+            os.close(parent)
+        return self.inside(path, os.O_PATH)
 
     @staticmethod
     def _make(name: str, parent: int, *, directory: bool) -> None:
@@ -122,6 +116,13 @@ def await_engine(init: Init, _what: str) -> None:
         os._exit(1)
 
 
+def join_cgroups(init: Init, first: int, count: int) -> None:
+    """Write ``0``, this very process, to the cgroups' files among the engine's descriptors."""
+    for fd in init.extras[first : first + count]:
+        os.write(fd, b"0")
+        os.close(fd)
+
+
 def become_root(_init: Init) -> None:
     """Take the ids 0 of a new user namespace, so that what is made belongs to its root."""
     try:  # noqa: SIM105 - contextlib is not loaded here
@@ -134,9 +135,9 @@ def become_root(_init: Init) -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
 
 
-def unshare(_init: Init, flags: int) -> None:
-    """unshare(2)."""
-    kernel.unshare(flags)
+def unshare(init: Init, flags: int) -> None:
+    """unshare(2), of what was not made in advance."""
+    kernel.unshare(flags & ~init.unshared)
 
 
 def new_session_keyring(_init: Init, name: str) -> None:
@@ -176,6 +177,27 @@ def overlay_host(init: Init, mount_point: str, lower: str, options: str, size: s
         os.mkdir(path, 0o755)
     data = f"lowerdir={lower},upperdir={upper},workdir={work}{options}"
     kernel.mount("overlay", merged, "overlay", 0, data)
+    init.rootfs = os.open(merged, _DIRECTORY | os.O_CLOEXEC)
+
+
+def overlay_directories(
+    init: Init, mount_point: str, names: list[str], options: str, size: str
+) -> None:
+    """Like ``overlay_host``, for a user namespace: one overlay for each directory of the root.
+
+    There the mounts that were inherited are locked to each other (mount_namespaces(7)), and
+    overlayfs takes no lower layer that other mounts are locked to, as they are to the root.
+    """
+    kernel.mount("tmpfs", mount_point, "tmpfs", kernel.MS_NODEV, f"mode=755,size={size}")
+    upper, work, merged = (f"{mount_point}/{name}" for name in ("upper", "work", "merged"))
+    for path in (upper, work, merged):
+        os.mkdir(path, 0o755)
+    kernel.mount(merged, merged, "", kernel.MS_BIND, "")
+    for name in names:
+        for path in (upper, work, merged):
+            os.mkdir(f"{path}/{name}", 0o755)
+        data = f"lowerdir=/{name},upperdir={upper}/{name},workdir={work}/{name}{options}"
+        kernel.mount("overlay", f"{merged}/{name}", "overlay", 0, data)
     init.rootfs = os.open(merged, _DIRECTORY | os.O_CLOEXEC)
 
 
@@ -396,15 +418,14 @@ def set_oom_score_adj(_init: Init, value: int) -> None:
         os.close(fd)
 
 
-def drop_bounding(_init: Init, kept: int) -> None:
-    """prctl(2) PR_CAPBSET_DROP of every capability that the kernel knows and we do not keep."""
-    for capability in range(64):
+def drop_bounding(_init: Init, dropped: list[int]) -> None:
+    """prctl(2) PR_CAPBSET_DROP of each, up to the last that the kernel knows."""
+    for capability in dropped:
         try:
-            if not kept >> capability & 1:
-                kernel.prctl(kernel.PR_CAPBSET_DROP, capability)
+            kernel.prctl(kernel.PR_CAPBSET_DROP, capability)
         except OSError as error:
             if error.errno == errno.EINVAL:
-                return  # past the last one
+                return
             raise
 
 
@@ -419,14 +440,13 @@ def set_user(_init: Init, uid: int, gid: int, groups: list[int] | None) -> None:
 
 
 def set_capabilities(
-    _init: Init, effective: int, permitted: int, inheritable: int, ambient: int
+    _init: Init, effective: int, permitted: int, inheritable: int, ambient: list[int]
 ) -> None:
     """capset(2), then the ambient set (capabilities(7))."""
     kernel.capset(effective, permitted, inheritable)
     kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
-    for capability in range(64):
-        if ambient >> capability & 1:
-            kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_RAISE, capability)
+    for capability in ambient:
+        kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_RAISE, capability)
 
 
 def set_no_new_privs(_init: Init) -> None:
@@ -517,10 +537,10 @@ def execute(init: Init, arguments: list[str], environment: dict[str, str]) -> No
 OPERATIONS: dict[Any, Callable[..., None]] = {
     function.__name__: function
     for function in (
-        await_engine, become_root, unshare, new_session_keyring, set_propagation, bind_rootfs,
-        overlay_host, mount, bind, mask, make_readonly, open_console, mknod, symlink, pivot_root,
-        remount_readonly, sethostname, setdomainname, link_up, set_rlimit, set_oom_score_adj,
-        drop_bounding, set_user, set_capabilities, set_no_new_privs, make_cwd, chdir, umask,
-        find_executable, on_record, open_proc, wait_in_fifo, execute,
+        await_engine, join_cgroups, become_root, unshare, new_session_keyring, set_propagation, bind_rootfs,
+        overlay_host, overlay_directories, mount, bind, mask, make_readonly, open_console, mknod,
+        symlink, pivot_root, remount_readonly, sethostname, setdomainname, link_up, set_rlimit,
+        set_oom_score_adj, drop_bounding, set_user, set_capabilities, set_no_new_privs, make_cwd,
+        chdir, umask, find_executable, on_record, open_proc, wait_in_fifo, execute,
     )
 }  # fmt: skip

@@ -53,10 +53,12 @@ _LENGTH = struct.Struct("=I")
 
 
 # Engine to zygote, with descriptors: channel, lifeline, stdin, stdout, stderr, the container's
-# directory (only if record_exit), the namespaces to join, extras.
-#   (flags: CLONE_NEW* for clone3, joins: CLONE_NEW* of each namespace descriptor or pidfd,
+# directory (only if record_exit), its unified cgroup (only if into_cgroup), the namespaces to
+# join, extras.
+#   (flags: CLONE_NEW* for clone3, early: those that the plan unshares and a spare child may
+#    have before, joins: CLONE_NEW* of each namespace descriptor or pidfd, into_cgroup,
 #    record_exit)
-Spawn = tuple[int, tuple[int, ...], bool]
+Spawn = tuple[int, int, tuple[int, ...], bool, bool]
 
 # Zygote to engine, as (kind, value, text):
 SPAWNED = "spawned"  # value: the pid; its pidfd comes along
@@ -74,6 +76,17 @@ def receive_spawn(control: socket) -> tuple[Spawn, list[int]] | None:
     """The zygote's side; None when the engine is gone."""
     data, fds = _receive(control)
     return (marshal.loads(data), fds) if data else None  # noqa: S302 - from our parent
+
+
+def send_take(spare: socket, fds: list[int]) -> None:
+    """Zygote to its spare child: the descriptors of the container that it becomes."""
+    spare.sendmsg([PROCEED], [(SOL_SOCKET, SCM_RIGHTS, array("i", fds))])
+
+
+def receive_take(sock: socket) -> list[int] | None:
+    """The spare child's side; None when the zygote is gone or does not want it."""
+    data, fds = _receive(sock)
+    return fds if data else None
 
 
 def send_reply(lifeline: socket, reply: Reply, fds: list[int]) -> None:

@@ -15,12 +15,13 @@ import os
 import resource
 import select
 import sys
-from _socket import socket
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 
 from runstate.init import executor, kernel, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 
@@ -29,18 +30,36 @@ class _Child:
 
     __slots__ = ("directory", "lifeline", "pid")
 
-    def __init__(self, pid: int, lifeline: socket, directory: int) -> None:
+    def __init__(self, pid: int, lifeline: socket | None, directory: int) -> None:
         self.pid = pid
         self.lifeline = lifeline
         self.directory = directory
 
 
+class _Spare:
+    """A child made in advance, which waits for the descriptors of a container."""
+
+    __slots__ = ("flags", "pid", "pidfd", "socket")
+
+    def __init__(self, pid: int, pidfd: int, flags: tuple[int, int], sock: socket) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.flags = flags
+        self.socket = sock
+
+
 class Zygote:
-    """The zygote's loop: one control socket, and a pidfd for each living child."""
+    """The zygote's loop: one control socket, and a pidfd for each living child.
+
+    Who made one container often makes another like it. So after a request the zygote forks one
+    spare child for the next, with its new namespaces, while the container goes its way. It has
+    no mount namespace of its own yet: that would be a copy of the host's mounts of now.
+    """
 
     def __init__(self, control: socket) -> None:
         self.control = control
         self.children: dict[int, _Child] = {}
+        self.spare: _Spare | None = None
         self.poll = select.poll()
         self.poll.register(control, select.POLLIN)
         self.nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -63,19 +82,23 @@ class Zygote:
             return False
         if request is None:
             return False
-        (flags, join_flags, record_exit), fds = request
+        (flags, early, join_flags, into_cgroup, record_exit), fds = request
         channel, lifeline_fd, stdin, stdout, stderr = fds[:5]
         rest = fds[5:]
         directory = rest.pop(0) if record_exit else -1
+        cgroup = rest.pop(0) if into_cgroup else -1
         joins, extras = rest[: len(join_flags)], rest[len(join_flags) :]
         lifeline = socket(fileno=lifeline_fd)
         keep = [channel, stdin, stdout, stderr, *extras]
         try:
             if joins:
-                pid = self._clone_inside(flags, list(zip(joins, join_flags, strict=True)), keep)
+                pairs = list(zip(joins, join_flags, strict=True))
+                pid = self._clone_inside(flags, pairs, keep, cgroup)
+                pidfd = os.pidfd_open(pid)
             else:
-                pid = self._clone(flags, keep)
-            pidfd = os.pidfd_open(pid)
+                # A spare is in the zygote's cgroup, and to be born elsewhere it is too late.
+                spare = None if into_cgroup else self._take_spare((flags, early), keep)
+                pid, pidfd = spare or self._clone(flags, keep, cgroup)
         except OSError as error:
             operation = str(error.filename or "clone3")
             _tell(lifeline, (protocol.SPAWN_FAILED, error.errno or 0, operation), [])
@@ -83,26 +106,78 @@ class Zygote:
             if directory >= 0:
                 os.close(directory)
         else:
-            self.children[pidfd] = _Child(pid, lifeline, directory)
-            self.poll.register(pidfd, select.POLLIN)
+            self._adopt(_Child(pid, lifeline, directory), pidfd)
             _tell(lifeline, (protocol.SPAWNED, pid, ""), [pidfd])
-        for fd in keep + joins:
+        for fd in keep + joins + ([cgroup] if into_cgroup else []):
             os.close(fd)
+        if (
+            not joins
+            and not into_cgroup
+            and self.spare is None
+            and not flags & kernel.CLONE_NEWUSER
+        ):
+            self._make_spare(flags, early)
         return True
 
-    def _clone(self, flags: int, keep: list[int], parent_flag: int = 0) -> int:
+    def _adopt(self, child: _Child, pidfd: int) -> None:
+        self.children[pidfd] = child
+        self.poll.register(pidfd, select.POLLIN)
+
+    def _clone(self, flags: int, keep: list[int], cgroup: int) -> tuple[int, int]:
+        pid = self._fork(flags, keep, cgroup)
+        return pid, os.pidfd_open(pid)
+
+    def _fork(self, flags: int, keep: list[int], cgroup: int, parent_flag: int = 0) -> int:
         if flags & kernel.CLONE_NEWUSER:
             # The id maps of a process that is not dumpable belong to root (proc(5)); an
             # ordinary user could not write them. The child drops this again with its plan.
             kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
-        pid = kernel.clone3(flags | parent_flag, 0 if parent_flag else signal.SIGCHLD)
+        pid = kernel.clone3(flags | parent_flag, 0 if parent_flag else signal.SIGCHLD, cgroup)
         if pid == 0:
-            self._become_init(keep)
+            self._become_init(lambda: executor.main(keep))
         if flags & kernel.CLONE_NEWUSER:
             kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         return pid
 
-    def _clone_inside(self, flags: int, joins: list[tuple[int, int]], keep: list[int]) -> int:
+    # --- the spare ------------------------------------------------------------------------------
+
+    def _make_spare(self, flags: int, early: int) -> None:
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+        try:
+            pid = kernel.clone3(flags, signal.SIGCHLD)
+            if pid == 0:
+                self._become_init(lambda: executor.wait_as_spare(theirs, early))
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            ours.close()
+            return  # the next container will do without, and meet the error itself
+        finally:
+            theirs.close()
+        self._adopt(_Child(pid, None, -1), pidfd)
+        self.spare = _Spare(pid, pidfd, (flags, early), ours)
+
+    def _take_spare(self, flags: tuple[int, int], keep: list[int]) -> tuple[int, int] | None:
+        spare, self.spare = self.spare, None
+        if spare is None:
+            return None
+        taken = False
+        if spare.flags == flags:
+            try:
+                protocol.send_take(spare.socket, keep)
+                taken = True
+            except OSError:
+                pass  # it is gone; `_reap` has, or will have, the rest
+        # Without a message before it, the end of this socket is the end of the spare.
+        spare.socket.close()
+        if not taken:
+            return None
+        self.poll.unregister(spare.pidfd)
+        del self.children[spare.pidfd]
+        return spare.pid, spare.pidfd
+
+    def _clone_inside(
+        self, flags: int, joins: list[tuple[int, int]], keep: list[int], cgroup: int
+    ) -> int:
         """Fork into existing namespaces, by way of a process that joins them first.
 
         A pid namespace is entered by children only, and a user namespace cannot be left
@@ -111,7 +186,7 @@ class Zygote:
         reader, writer = os.pipe2(os.O_CLOEXEC)
         middle = kernel.clone3(0, signal.SIGCHLD)
         if middle == 0:
-            self._join_and_clone(flags, joins, keep, writer)
+            self._join_and_clone(flags, joins, keep, cgroup, writer)
         os.close(writer)
         answer = os.read(reader, 256)
         os.close(reader)
@@ -122,23 +197,23 @@ class Zygote:
         raise OSError(int(number or errno.ESRCH), "", operation or "join namespaces")
 
     def _join_and_clone(
-        self, flags: int, joins: list[tuple[int, int]], keep: list[int], writer: int
+        self, flags: int, joins: list[tuple[int, int]], keep: list[int], cgroup: int, writer: int
     ) -> NoReturn:
         try:
             for fd, namespaces in joins:
                 kernel.setns(fd, namespaces)
-            pid = self._clone(flags, keep, kernel.CLONE_PARENT)
+            pid = self._fork(flags, keep, cgroup, kernel.CLONE_PARENT)
             answer = f"pid\0{pid}"
         except OSError as error:
             answer = f"setns\0{error.errno}"
         os.write(writer, answer.encode())
         os._exit(0)
 
-    def _become_init(self, keep: list[int]) -> NoReturn:
+    def _become_init(self, run: Callable[[], None]) -> NoReturn:
         status = 1
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, self.nofile)
-            executor.main(keep)
+            run()
             status = 0
         finally:
             os._exit(status)
@@ -146,6 +221,9 @@ class Zygote:
     def _reap(self, pidfd: int) -> None:
         child = self.children.pop(pidfd)
         self.poll.unregister(pidfd)
+        if self.spare is not None and self.spare.pidfd == pidfd:
+            self.spare.socket.close()
+            self.spare = None
         os.close(pidfd)
         # First the record, then the reaping: who finds the process gone finds the record.
         info = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -157,8 +235,9 @@ class Zygote:
             _record_exit(child.directory, status)
             os.close(child.directory)
         os.waitpid(child.pid, 0)
-        _tell(child.lifeline, (protocol.EXITED, status, ""), [])
-        child.lifeline.close()
+        if child.lifeline is not None:
+            _tell(child.lifeline, (protocol.EXITED, status, ""), [])
+            child.lifeline.close()
 
 
 def _record_exit(directory: int, status: int) -> None:

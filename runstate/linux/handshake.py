@@ -128,20 +128,20 @@ def release(
         OperationFailed: The exec failed; init is gone now.
         DeadlineExceeded: Init did not go on.
     """
+    # Before the fifo: once that is open, the program may come and go at once.
+    pidfd = processes.open_pidfd(init)
+    if pidfd is None:
+        raise InitDied(f"start: init (process {init.pid}) is gone")
     try:
         fifo = os.open(fifo_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
+        os.close(pidfd)
         raise OperationFailed.from_os_error(f"open the exec fifo {fifo_path}", error) from error
     try:
-        pidfd = processes.open_pidfd(init)
-        if pidfd is None:
-            raise InitDied(f"start: init (process {init.pid}) is gone")
-        try:
-            message = _read_to_end(fifo, pidfd, time.monotonic() + deadline)
-        finally:
-            os.close(pidfd)
+        message = _read_to_end(fifo, pidfd, time.monotonic() + deadline)
     finally:
         os.close(fifo)
+        os.close(pidfd)
     if message[:1] != protocol.FIFO_BYTE:
         raise InitDied(f"start: init (process {init.pid}) ended before it could start")
     if len(message) > 1:

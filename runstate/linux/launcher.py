@@ -181,7 +181,9 @@ class Launcher:
         stdio: tuple[int, int, int],
         *,
         flags: int = 0,
+        early: int = 0,
         joins: Sequence[tuple[int, int]] = (),
+        cgroup: int = -1,
         directory: int = -1,
         extras: Sequence[int] = (),
     ) -> Child:
@@ -191,15 +193,17 @@ class Launcher:
             channel: Init's end of the channel.
             stdio: The descriptors that become 0, 1 and 2.
             flags: The CLONE_NEW* of clone3(2).
+            early: Those of the plan's unshare(2) that do not depend on what the host looks
+                like; a child that was made in advance has them already.
             joins: (descriptor, CLONE_NEW*) of the namespaces to join first.
+            cgroup: The unified cgroup to be born into (CLONE_INTO_CGROUP); or -1.
             directory: The container's directory, where the exit goes on record; or -1.
             extras: Further descriptors for the plan's use.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        spawn = (flags, tuple(flag for _fd, flag in joins), directory >= 0)
+        spawn = (flags, early, tuple(flag for _fd, flag in joins), cgroup >= 0, directory >= 0)
         fds = [channel.fileno(), theirs.fileno(), *stdio]
-        if directory >= 0:
-            fds.append(directory)
+        fds += [fd for fd in (directory, cgroup) if fd >= 0]
         fds += [fd for fd, _flag in joins]
         fds += extras
         with theirs:

@@ -18,7 +18,7 @@ from runstate.linux import capabilities
 from runstate.linux.mounts import flag_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
 @frozen
@@ -64,6 +64,11 @@ def await_engine(what: str) -> Operation:
     return Operation("await_engine", (what,))
 
 
+def join_cgroups(first: int, count: int) -> Operation:
+    """Enter version 1 cgroups, by ``count`` of the engine's descriptors from ``first`` on."""
+    return Operation("join_cgroups", (first, count))
+
+
 def become_root() -> Operation:
     """Take the root ids of the new user namespace."""
     return Operation("become_root")
@@ -92,6 +97,13 @@ def bind_rootfs(path: str) -> Operation:
 def overlay_host(mount_point: str, lower: str, options: str, size: str) -> Operation:
     """The host's root under a throw-away upper layer."""
     return Operation("overlay_host", (mount_point, lower, options, size))
+
+
+def overlay_directories(
+    mount_point: str, names: Iterable[str], options: str, size: str
+) -> Operation:
+    """The directories of the host's root, each under a throw-away upper layer."""
+    return Operation("overlay_directories", (mount_point, list(names), options, size))
 
 
 def mount(
@@ -178,7 +190,7 @@ def set_oom_score_adj(value: int) -> Operation:
 
 def drop_bounding(kept: int) -> Operation:
     """Drop all capabilities from the bounding set but these."""
-    return Operation("drop_bounding", (kept,))
+    return Operation("drop_bounding", ([n for n in range(64) if not kept >> n & 1],))
 
 
 def set_user(uid: int, gid: int, groups: Sequence[int] | None) -> Operation:
@@ -188,7 +200,8 @@ def set_user(uid: int, gid: int, groups: Sequence[int] | None) -> Operation:
 
 def set_capabilities(effective: int, permitted: int, inheritable: int, ambient: int) -> Operation:
     """The process's capability sets, as bit masks."""
-    return Operation("set_capabilities", (effective, permitted, inheritable, ambient))
+    raised = [n for n in range(64) if ambient >> n & 1]
+    return Operation("set_capabilities", (effective, permitted, inheritable, raised))
 
 
 def set_no_new_privs() -> Operation:
@@ -278,12 +291,12 @@ def _user_words(uid: int, gid: int, groups: list[int] | None) -> str:
     return f"become user {uid}, group {gid}{more}"
 
 
-def _capability_words(effective: int, permitted: int, inheritable: int, ambient: int) -> str:
+def _capability_words(effective: int, permitted: int, inheritable: int, ambient: list[int]) -> str:
     sets = {
         "effective": effective,
         "permitted": permitted,
         "inheritable": inheritable,
-        "ambient": ambient,
+        "ambient": sum(1 << n for n in ambient),
     }
     return "set capabilities: " + "; ".join(
         f"{name} {capabilities.mask_names(mask)}" for name, mask in sets.items()
@@ -297,6 +310,7 @@ _RLIMITS = (
 
 _WORDS: dict[str, Callable[..., str]] = {
     "await_engine": lambda what: f"wait until {what}",
+    "join_cgroups": lambda _first, count: f"enter {count} cgroups",
     "become_root": lambda: "become root of the user namespace",
     "unshare": lambda flags: f"new namespaces: {namespace_names(flags)}",
     "new_session_keyring": lambda name: f"join a new session keyring {name}",
@@ -304,6 +318,10 @@ _WORDS: dict[str, Callable[..., str]] = {
     "bind_rootfs": lambda path: f"mount the rootfs {path} on itself",
     "overlay_host": lambda mount_point, lower, _options, size: (
         f"mount an overlay at {mount_point}: {lower} below, a throw-away tmpfs of {size} above"
+    ),
+    "overlay_directories": lambda mount_point, names, _options, size: (
+        f"mount overlays at {mount_point}: {', '.join(f'/{name}' for name in names)} below,"
+        f" a throw-away tmpfs of {size} above"
     ),
     "mount": _mount_words,
     "bind": _bind_words,
@@ -321,7 +339,9 @@ _WORDS: dict[str, Callable[..., str]] = {
     "link_up": lambda name: f"set interface {name} up",
     "set_rlimit": lambda kind, soft, hard: f"set RLIMIT_{_RLIMITS[kind]} to {soft}, hard {hard}",
     "set_oom_score_adj": lambda value: f"set oom_score_adj to {value}",
-    "drop_bounding": lambda kept: f"keep in the bounding set {capabilities.mask_names(kept)}",
+    "drop_bounding": lambda dropped: (
+        "keep in the bounding set " + capabilities.mask_names(~sum(1 << n for n in dropped))
+    ),
     "set_user": _user_words,
     "set_capabilities": _capability_words,
     "set_no_new_privs": lambda: "set no_new_privs",

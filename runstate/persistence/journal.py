@@ -1,28 +1,50 @@
 """The journal: the append-only record of transitions and their steps, one JSON line each.
 
+==========  ===============================================================================
+kind        data
+==========  ===============================================================================
+begin       trigger, source, dest, plan (the steps as JSON), who acts, facts for recovery
+intent      index: this step of the plan is about to act
+note        facts that must be on record before an effect (with the step's index), or beside
+            all transitions
+done        index, ms, result
+failed      index, ms, error
+undo        index: this step is about to be undone
+commit      status, ms: the transition has happened
+rollback    error, ms: it has not
+damaged     line, reason: only in what `read` returns, in the place of what cannot be read
+==========  ===============================================================================
+
 A line ends in a checksum of its text, so a torn or flipped one is known. Nothing is synced:
 what a killed process has written, the kernel has; and after a power cut another boot id says
 that every process is gone, whatever the journal's last lines would have said.
+
+A damaged journal must not keep anyone from destroying the container. So `read` can go on past
+the damage, and `find_pending` says ``damaged`` of a transition whose records are not complete.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import time
 import zlib
+from contextlib import suppress
+from json import JSONEncoder, loads
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from runstate.errors import OperationFailed, StateInvalid
-from runstate.persistence.files import read_file
+from runstate.errors import StateInvalid
+from runstate.persistence.files import failure, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _CHECKSUM = ',"checksum":"'
 _TAIL = len(_CHECKSUM) + 8 + len('"}')
+
+_encode_json = JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
 @frozen
@@ -31,9 +53,8 @@ class Record:
 
     Attributes:
         seq: Its number, from 1.
-        time: When, in seconds since the epoch.
-        kind: ``begin``, ``intent``, ``note``, ``done``, ``failed``, ``undo``, ``commit`` or
-            ``rollback``.
+        time: When, in seconds since 1970 UTC.
+        kind: See the table above.
         data: What that kind tells.
     """
 
@@ -52,9 +73,11 @@ class PendingTransition:
         source: The status that it left.
         dest: The status that it would have led to.
         plan: Its steps, as JSON.
-        begun: The indices of the steps that had begun.
+        begun: The indices of the steps that had begun; all of them if records are lost.
+        done: By index, the results of the steps that were done.
         notes: What steps had put on record.
         records: All its records, `begin` first.
+        damaged: Whether records of it are lost.
     """
 
     trigger: str
@@ -62,127 +85,208 @@ class PendingTransition:
     dest: str
     plan: tuple[dict[str, Any], ...]
     begun: tuple[int, ...]
+    done: dict[int, Any]
     notes: tuple[dict[str, Any], ...]
     records: tuple[Record, ...]
+    damaged: bool = False
 
 
 def encode(record: Record) -> bytes:
-    """A record as its line."""
+    """A record as its line.
+
+    Raises:
+        StateInvalid: Its data is not JSON.
+    """
     head = {"seq": record.seq, "time": record.time, "kind": record.kind, **record.data}
-    text = json.dumps(head, separators=(",", ":"))[:-1]
-    return f'{text}{_CHECKSUM}{zlib.crc32(text.encode()):08x}"}}\n'.encode()
+    try:
+        text = _encode_json(head)[:-1]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StateInvalid(f"journal {record.kind!r}: it cannot be JSON: {error}") from error
+    return f'{text}{_CHECKSUM}{zlib.crc32(text.encode("ascii")):08x}"}}\n'.encode("ascii")
 
 
 def decode(line: bytes) -> Record | None:
-    """The record of a line; None if it is torn or was changed."""
-    if len(line) < _TAIL or not line.endswith(b'"}'):
-        return None
+    """The record of a line without its newline; None if it is torn or was changed."""
     text, tail = line[:-_TAIL], line[-_TAIL:]
-    if tail[:-2] != f"{_CHECKSUM}{zlib.crc32(text):08x}".encode():
+    if tail != f'{_CHECKSUM}{zlib.crc32(text):08x}"}}'.encode("ascii"):
         return None
     try:
-        data = json.loads(text + b"}")
-        return Record(data.pop("seq"), data.pop("time"), data.pop("kind"), data)
-    except (ValueError, KeyError, RecursionError):
+        data = loads(text + b"}")
+        seq, when, kind = data.pop("seq"), data.pop("time"), data.pop("kind")
+    except (ValueError, KeyError, AttributeError, RecursionError):
         return None
+    if type(seq) is not int or type(when) not in (int, float) or type(kind) is not str:
+        return None
+    return Record(seq, when, kind, data)
 
 
 class Journal:
-    """The journal of one container. Only the holder of the container's lock may append."""
+    """The journal of one container.
+
+    Anyone may read; only the holder of the container's lock may append. The file is open from
+    the first record of a transition to its last, so that a process with many containers does
+    not run out of descriptors.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._fd = -1
         self._seq = 0
-        # The size up to which this object knows that no transition is pending.
-        self._settled_at = -1
-        self._size = 0
+        self._end = -1  # how far this object knows the file
+        self._settled_at = -1  # the size at which no transition was pending
 
     def append(self, kind: str, **data: Any) -> None:
         """Add a record.
 
         Raises:
             OperationFailed: The disk is full, or the like; no part of it is left.
+            StateInvalid: The data is not JSON.
         """
-        self._seq = (self._seq or self._last_seq()) + 1
-        line = encode(Record(self._seq, round(time.time(), 6), kind, data))
+        self.append_many([(kind, data)])
+
+    def append_many(self, entries: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Add records by one write: all of them, or none.
+
+        Raises:
+            OperationFailed: See ``append``.
+            StateInvalid: See ``append``.
+        """
         try:
-            fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                before = os.fstat(fd).st_size
-                if os.write(fd, line) != len(line):
-                    os.ftruncate(fd, before)
-                    raise OSError(28, os.strerror(28))
-            finally:
-                os.close(fd)
+            fd = self._opened()
+            # Another process may have appended since, or died in the middle of a line.
+            if os.fstat(fd).st_size != self._end:
+                self._catch_up(fd)
         except OSError as error:
-            self._seq -= 1
-            raise OperationFailed.from_os_error(
-                f"append to the journal {self.path}", error
-            ) from error
-        self._size = before + len(line)
-        if kind in ("commit", "rollback") or (kind == "note" and "index" not in data):
-            self._settled_at = self._size
-
-    def _last_seq(self) -> int:
-        self._drop_torn_end()
-        records = self.read(strict=False)
-        return records[-1].seq if records else 0
-
-    def _drop_torn_end(self) -> None:
-        """Cut off a last line that has no end: its writer died, or the disk was full."""
+            raise failure(f"append to the journal {self.path}", error) from error
+        now = round(time.time(), 6)
+        records = [
+            Record(number, now, kind, data)
+            for number, (kind, data) in enumerate(entries, self._seq + 1)
+        ]
+        lines = b"".join(map(encode, records))
         try:
-            data = read_file(self.path)
-        except FileNotFoundError:
-            return
-        if data and not data.endswith(b"\n"):
-            os.truncate(self.path, data.rfind(b"\n") + 1)
+            if os.write(fd, lines) != len(lines):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
+        except OSError as error:
+            # If even this fails, the torn line is dropped by whoever reads or appends next.
+            with suppress(OSError):
+                os.ftruncate(fd, self._end)
+            raise failure(f"append to the journal {self.path}", error) from error
+        self._end += len(lines)
+        for record in records:
+            self._seq = record.seq
+            if record.kind == "begin":
+                self._settled_at = -1
+            elif record.kind in ("commit", "rollback") or (
+                record.kind == "note" and "index" not in record.data
+            ):
+                self._settled_at = self._end
+        if self._settled_at == self._end:
+            self.close()
+
+    def _opened(self) -> int:
+        if self._fd < 0:
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._fd = os.open(self.path, flags, 0o600)
+        return self._fd
+
+    def close(self) -> None:
+        """Close the file; the next append opens it again."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _catch_up(self, fd: int) -> None:
+        """Cut off a torn last line, and learn the number of the last one."""
+        data, _ = read_file(self.path)
+        whole = data.rfind(b"\n") + 1
+        if whole != len(data):
+            os.ftruncate(fd, whole)
+        records = self._parse(data, strict=False)
+        self._seq = records[-1].seq if records else 0
+        self._end = whole
 
     def read(self, *, strict: bool = True) -> list[Record]:
-        """All records, the oldest first; a torn last line is left out.
+        """All records, the oldest first. A torn last line is left out: nobody relied on it.
 
         Args:
-            strict: Whether a line that is damaged, or missing, in the middle is an error;
-                otherwise what can be read is returned.
+            strict: Whether a line that is damaged or missing in the middle is an error;
+                otherwise a record of kind ``damaged`` stands in its place.
 
         Raises:
             StateInvalid: With the number of the damaged line.
+            OperationFailed: The file cannot be read.
         """
         try:
-            lines = read_file(self.path).split(b"\n")
+            data, _ = read_file(self.path)
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise OperationFailed.from_os_error(f"read the journal {self.path}", error) from error
+            raise failure(f"read the journal {self.path}", error) from error
+        return self._parse(data, strict=strict)
+
+    def _parse(self, data: bytes, *, strict: bool) -> list[Record]:
         records: list[Record] = []
+        seq, when = 0, 0.0
+        lines = data.split(b"\n")
+        lines.pop()  # what follows the last newline: nothing, or a torn line
         for number, line in enumerate(lines, 1):
-            if not line:
-                continue
             record = decode(line)
-            if record is not None and (not records or record.seq > records[-1].seq):
+            # Numbers may jump behind lines that were lost, which the line before says.
+            lost = bool(records) and records[-1].kind == "damaged"
+            if record is not None and (record.seq == seq + 1 or (lost and record.seq > seq)):
                 records.append(record)
-            elif strict and number < len(lines):
-                raise StateInvalid(f"read the journal {self.path}: line {number} is damaged")
+                seq, when = record.seq, record.time
+                continue
+            reason = "it was changed" if record is None else f"its number is not {seq + 1}"
+            if strict:
+                raise StateInvalid(
+                    f"read the journal {self.path}: line {number} is damaged: {reason}; the"
+                    " container can still be destroyed by force"
+                )
+            if record is None or record.seq <= seq:
+                seq += 1
+                records.append(Record(seq, when, "damaged", {"line": number, "reason": reason}))
+            else:
+                told = {"line": number, "reason": f"lines before it are missing: {reason}"}
+                records += [Record(record.seq - 1, when, "damaged", told), record]
+                seq, when = record.seq, record.time
         return records
 
     def pending(self) -> PendingTransition | None:
-        """The last transition, if it was interrupted."""
+        """The last transition, if it was interrupted. It changes nothing, and needs no lock.
+
+        Raises:
+            OperationFailed: The file cannot be read.
+        """
+        if self._settled_at >= 0:
+            with suppress(OSError):
+                if os.stat(self.path).st_size == self._settled_at:
+                    return None
         try:
-            if os.stat(self.path).st_size == self._settled_at:
-                return None
+            data, found = read_file(self.path)
         except FileNotFoundError:
             return None
-        records = self.read(strict=False)
-        # Another process may have appended since this object did.
-        self._seq = records[-1].seq if records else 0
-        self._drop_torn_end()
-        found = find_pending(records)
-        if found is None:
-            self._settled_at = os.stat(self.path).st_size
-        return found
+        except OSError as error:
+            raise failure(f"read the journal {self.path}", error) from error
+        pending = find_pending(self._parse(data, strict=False))
+        # Not with a torn line at its end, which another's append may turn into a begin of
+        # the same size.
+        whole = len(data) == found.st_size and data.endswith(b"\n")
+        self._settled_at = len(data) if pending is None and whole else -1
+        return pending
 
 
 def find_pending(records: Sequence[Record]) -> PendingTransition | None:
-    """The transition at the end of these records that was not brought to one."""
+    """The transition at the end of these records that was not brought to one.
+
+    If every step of it was done and what followed cannot be read, then that was the commit:
+    state.json is saved before, and nothing but the commit comes after. If a whole `begin` was
+    lost, nothing tells what it was, and the saved state and the kernel must do.
+    """
     begin = next((i for i in reversed(range(len(records))) if records[i].kind == "begin"), None)
     if begin is None:
         return None
@@ -190,12 +294,28 @@ def find_pending(records: Sequence[Record]) -> PendingTransition | None:
     if any(record.kind in ("commit", "rollback") for record in rest):
         return None
     data = rest[0].data
+    plan = tuple(data["plan"])
+    begun = {record.data["index"] for record in rest if record.kind == "intent"}
+    done = {r.data["index"]: r.data.get("result") for r in rest if r.kind == "done"}
+    damaged = any(record.kind == "damaged" for record in rest)
+    if damaged:
+        if len(done) == len(plan) and _ends_in_damage(rest):
+            return None
+        begun = set(range(len(plan)))
     return PendingTransition(
         trigger=data["trigger"],
         source=data["source"],
         dest=data["dest"],
-        plan=tuple(data["plan"]),
-        begun=tuple(sorted({r.data["index"] for r in rest if r.kind == "intent"})),
-        notes=tuple(r.data for r in rest if r.kind == "note"),
+        plan=plan,
+        begun=tuple(sorted(begun)),
+        done=done,
+        notes=tuple(record.data for record in rest if record.kind == "note"),
         records=tuple(rest),
+        damaged=damaged,
     )
+
+
+def _ends_in_damage(records: Sequence[Record]) -> bool:
+    """Whether the first record after the last step's `done` cannot be read."""
+    done = max((i for i in range(len(records)) if records[i].kind == "done"), default=0)
+    return len(records) > done + 1 and records[done + 1].kind == "damaged"

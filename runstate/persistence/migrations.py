@@ -36,7 +36,7 @@ def from_runnc(raw: dict[str, Any], source: str) -> dict[str, Any]:
         "backend": RUNNC,
         "bundle": "",
         "exit": None,
-        "notices": ["this container was made by runnc; it can be looked at and destroyed"],
+        "notices": ["made by runnc: it can be looked at; runstate has no handlers of runnc's"],
     }
     for key in ("fsstate", "netstate", "execstate"):
         upgraded[key] = {"handler": RUNNC, "options": _options(raw.get(key))}
@@ -78,7 +78,7 @@ def _labels(config: dict[str, Any]) -> dict[str, str]:
 
 
 def _oci_config(config: dict[str, Any]) -> dict[str, Any]:
-    """runnc's flat config as an OCI config; what has no place there is kept under ``runnc``."""
+    """The flat config as an OCI config; what has no place there is kept under ``runnc``."""
     oci: dict[str, Any] = {
         "ociVersion": config.get("version") or "1.0.0",
         "process": {

@@ -238,12 +238,10 @@ def format_time(seconds: float) -> str:
     """Seconds since 1970 UTC as RFC 3339 text with nine decimals."""
     whole = int(seconds // 1)
     nanoseconds = round((seconds - whole) * 1e9)
-    if nanoseconds == 1_000_000_000:  # noqa: PLR2004
+    if nanoseconds == 1_000_000_000:
         whole, nanoseconds = whole + 1, 0
     t = time.gmtime(whole)
-    return (
-        f"{t[0]:04}-{t[1]:02}-{t[2]:02}T{t[3]:02}:{t[4]:02}:{t[5]:02}.{nanoseconds:09}Z"
-    )
+    return f"{t[0]:04}-{t[1]:02}-{t[2]:02}T{t[3]:02}:{t[4]:02}:{t[5]:02}.{nanoseconds:09}Z"
 
 
 def parse_time(text: str) -> float | None:
@@ -254,7 +252,7 @@ def parse_time(text: str) -> float | None:
     year, month, day, hour, minute, second = map(int, match.groups()[:6])
     # Days since 1970 in the Gregorian calendar, with the year beginning in March, so that
     # the leap day comes last (datetime would cost its import and knows only microseconds).
-    y, m = (year, month - 3) if month > 2 else (year - 1, month + 9)  # noqa: PLR2004
+    y, m = (year, month - 3) if month > 2 else (year - 1, month + 9)
     days = 365 * y + y // 4 - y // 100 + y // 400 + (153 * m + 2) // 5 + day - 719469
     whole = days * 86400 + hour * 3600 + minute * 60 + second
     if time.gmtime(whole)[:6] != (year, month, day, hour, minute, second):

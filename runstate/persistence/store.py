@@ -1,4 +1,4 @@
-"""The root directory and in it each container's: reserving, finding, saving, retiring.
+"""The root directory: reserving, finding and listing containers, and sweeping up.
 
 ::
 
@@ -6,160 +6,44 @@
     <root>/.creating-…      being reserved; its lock is held by the one who reserves
     <root>/.removing-…      destroyed; on its way to being removed
     <root>/.history/        journals of containers that are gone
+
+A container's directory appears by one rename, with its lock inside and held, and goes by one
+rename. Until its journal or its state is written, nobody but its creator takes it for a
+container; if the creator dies before that, its lock is free, and the directory is rubbish.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import fcntl
-import hashlib
-import json
 import os
-import re
-import shutil
-import stat
-import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from runstate.errors import (
+    ContainerBusy,
     ContainerNotExists,
     IdInUse,
-    InvalidIdFormat,
     OperationFailed,
-    StateInvalid,
 )
-from runstate.persistence import schema
-from runstate.persistence.files import read_file, replace_file
+from runstate.persistence import names
+from runstate.persistence.directory import (
+    ID,
+    JOURNAL,
+    LOCK,
+    STATE,
+    ContainerDirectory,
+    finish_removing,
+)
+from runstate.persistence.files import failure, read_file, remove_tree, write_all
 from runstate.persistence.history import History
-from runstate.persistence.journal import Journal
 from runstate.persistence.locks import ContainerLock
+from runstate.persistence.names import CREATING, HISTORY, REMOVING, check_id
+from runstate.persistence.root import default_root
 
-if TYPE_CHECKING:
-    from runstate.states.state import State
+__all__ = ["ContainerDirectory", "Store", "check_id", "default_root"]
 
-_MAX_ID = 1024
-_LONGEST_PLAIN = 200  # longer ids would not leave room for what names are made of (NAME_MAX)
-_BAD_CHARACTER = re.compile(r"[^A-Za-z0-9_+.\-]")
-_CREATING, _REMOVING = ".creating-", ".removing-"
-_HISTORY = ".history"
-_RENAME_NOREPLACE = 1
-_AT_FDCWD = -100
-
-
-def check_id(container_id: str) -> None:
-    """An id is 1 to 1024 characters of letters, digits, ``_ + - .``; not ``.`` or ``..``.
-
-    Raises:
-        InvalidIdFormat: With the character that is wrong and its place.
-    """
-    if not isinstance(container_id, str) or not container_id:
-        raise InvalidIdFormat(f"id {container_id!r}: an id has at least one character")
-    if len(container_id) > _MAX_ID:
-        raise InvalidIdFormat(
-            f"id {container_id[:20]!r}… has {len(container_id)} characters; {_MAX_ID} are the most"
-        )
-    bad = _BAD_CHARACTER.search(container_id)
-    if bad is not None:
-        raise InvalidIdFormat(
-            f"id {container_id!r}: {bad.group()!r} at character {bad.start() + 1}; letters,"
-            " digits, '_', '+', '-' and '.' are allowed"
-        )
-    if container_id in {".", ".."}:
-        raise InvalidIdFormat(f"id {container_id!r}: it means a directory")
-    if container_id == _HISTORY or container_id.startswith((_CREATING, _REMOVING)):
-        raise InvalidIdFormat(f"id {container_id!r}: runstate itself uses names that begin so")
-
-
-def default_root() -> str:
-    """``/run/runstate`` for root, ``$XDG_RUNTIME_DIR/runstate`` for others.
-
-    Where that variable is not set, /run/user/UID stands in, or else a private directory below
-    the temporary one.
-
-    Raises:
-        OperationFailed: That directory exists and is not this user's alone.
-    """
-    uid = os.geteuid()
-    if uid == 0:
-        return "/run/runstate"
-    base = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
-    if os.path.isdir(base):
-        return f"{base}/runstate"
-    import tempfile  # noqa: PLC0415 - few need it
-
-    path = f"{tempfile.gettempdir()}/runstate-{uid}"
-    with suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-    found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
-        raise OperationFailed(
-            f"use the root directory {path}", "it belongs to, or is open to, others; name another"
-        )
-    return path
-
-
-class ContainerDirectory:
-    """One container's directory.
-
-    Attributes:
-        id: The container's id.
-        path: The directory.
-        lock: Who holds it may change what is in it.
-        journal: The container's journal.
-    """
-
-    def __init__(self, store: Store, container_id: str, path: str, lock: ContainerLock) -> None:
-        self.id = container_id
-        self.path = path
-        self.lock = lock
-        self.journal = Journal(f"{path}/journal.jsonl")
-        self._store = store
-        self._cached: tuple[tuple[int, int, int], State] | None = None
-
-    def load(self) -> State:
-        """The saved state, without a lock: it is always whole.
-
-        Raises:
-            ContainerNotExists: There is none (any more).
-            StateInvalid: It is no state; the error says what is wrong with it.
-        """
-        path = f"{self.path}/state.json"
-        try:
-            found = os.stat(path)
-            key = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if self._cached is not None and self._cached[0] == key:
-                return self._cached[1]
-            raw = json.loads(read_file(path))
-        except FileNotFoundError:
-            raise ContainerNotExists(f"container {self.id!r} does not exist") from None
-        except (ValueError, RecursionError) as error:
-            raise StateInvalid(f"read {path}: it is not JSON: {error}") from error
-        except OSError as error:
-            raise OperationFailed.from_os_error(f"read {path}", error) from error
-        state = schema.load(raw, path)
-        self._cached = (key, state)
-        return state
-
-    def save(self, state: State) -> None:
-        """Save the state; the lock is held.
-
-        Raises:
-            OperationFailed: The disk is full, or the like; the older state is intact.
-        """
-        data = json.dumps(schema.dump(state), separators=(",", ":")).encode()
-        replace_file(self.path, "state.json", data)
-        found = os.stat(f"{self.path}/state.json")
-        self._cached = ((found.st_ino, found.st_mtime_ns, found.st_size), state)
-
-    def retire(self) -> None:
-        """Give the id free, move the journal to the history, remove the rest."""
-        self._cached = None
-        aside = f"{self._store.root}/{_REMOVING}{os.path.basename(self.path)}.{time.time_ns()}"
-        with suppress(FileNotFoundError):
-            os.rename(self.path, aside)
-            self._store.finish_removing(aside)
+# All that a reservation may hold; anything else in a directory is somebody's.
+_RUBBISH = frozenset((LOCK, ID, f".{STATE}.new"))
+_ATTEMPTS = 100
 
 
 class Store:
@@ -170,85 +54,120 @@ class Store:
         history: The journals of containers that are gone.
     """
 
-    def __init__(self, root: str) -> None:
-        self.root = root
-        self.history = History(f"{root}/{_HISTORY}")
-
     check_id = staticmethod(check_id)
 
-    def name_of(self, container_id: str) -> str:
-        """The name of the container's directory."""
-        if len(container_id) <= _LONGEST_PLAIN:
-            return container_id
-        # No id has a tilde, so no short id's directory can be in the way.
-        digest = hashlib.sha256(container_id.encode()).hexdigest()[:32]
-        return f"{container_id[:64]}~{digest}"
+    def __init__(self, root: str) -> None:
+        """Nothing is touched: the directory is made when the first container is."""
+        self.root = root
+        self.history = History(f"{root}/{HISTORY}")
 
     def path_of(self, container_id: str) -> str:
         """The container's directory, whether or not it exists."""
-        return f"{self.root}/{self.name_of(container_id)}"
+        return f"{self.root}/{names.directory_name(container_id)}"
+
+    def _directory(self, container_id: str, path: str, lock: ContainerLock) -> ContainerDirectory:
+        return ContainerDirectory(container_id, path, lock, self.history)
+
+    # --- reserving ----------------------------------------------------------------------------
 
     def reserve(self, container_id: str) -> ContainerDirectory:
         """Make a container's directory, its lock held: it appears with both, or not at all.
 
         Raises:
-            IdInUse: There is one.
+            InvalidIdFormat: The id is none.
+            IdInUse: There is such a container.
             OperationFailed: The root directory cannot be written.
         """
         check_id(container_id)
         path = self.path_of(container_id)
-        if os.path.lexists(path):
-            raise _in_use(container_id)
-        aside = f"{self.root}/{_CREATING}{os.getpid()}-{os.urandom(6).hex()}"
         try:
-            self._mkdir(aside)
+            for _ in range(_ATTEMPTS):
+                aside, lock = self._prepare(container_id, path)
+                if lock is None:
+                    continue  # a sweeper was faster than our lock
+                try:
+                    # rename(2) replaces no directory that has something in it, and a
+                    # container's has its lock from the beginning. What it may replace is an
+                    # empty one, which a power cut or a crash has left.
+                    os.rename(aside, path)
+                except OSError as error:
+                    remove_tree(aside, last=(LOCK,))
+                    lock.release()
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                        raise
+                    if not self._clear(path):
+                        raise _in_use(container_id) from None
+                    continue
+                lock.moved(path)
+                return self._directory(container_id, path, lock)
         except OSError as error:
-            raise OperationFailed.from_os_error(
-                f"create container {container_id!r}: make a directory in {self.root}", error
+            raise failure(
+                f"create container {container_id!r}: make its directory in {self.root}", error
             ) from error
+        raise OperationFailed(
+            f"create container {container_id!r}", f"{self.root} is being swept all the time"
+        )
+
+    def _prepare(self, container_id: str, path: str) -> tuple[str, ContainerLock | None]:
+        """A directory aside, with its lock held; no lock if a sweeper took it for rubbish."""
+        aside = f"{self.root}/{CREATING}{os.getpid()}-{os.urandom(6).hex()}"
+        try:
+            os.mkdir(aside, 0o700)
+        except FileNotFoundError:
+            self._make_root()
+            os.mkdir(aside, 0o700)
         lock = ContainerLock(aside, container_id)
         try:
+            os.chmod(aside, 0o700)  # whatever the umask
             lock.acquire(0.0, "create")
-            _rename_new(aside, path)
-        except BaseException as error:
+            if not path.endswith(f"/{container_id}"):
+                _write_id(aside, container_id)
+        except (ContainerBusy, ContainerNotExists, FileNotFoundError):
             lock.release()
-            shutil.rmtree(aside, ignore_errors=True)
-            if isinstance(error, FileExistsError):
-                raise _in_use(container_id) from None
-            if isinstance(error, OSError):
-                raise OperationFailed.from_os_error(
-                    f"create container {container_id!r}: make {path}", error
-                ) from error
+            return aside, None
+        except BaseException:
+            with suppress(OperationFailed):
+                remove_tree(aside, last=(LOCK,))
+            lock.release()
             raise
-        lock.moved(path)
-        return ContainerDirectory(self, container_id, path, lock)
+        return aside, lock
 
-    def _mkdir(self, path: str) -> None:
-        try:
-            os.mkdir(path, 0o700)
-        except FileNotFoundError:
-            os.makedirs(self.root, 0o711, exist_ok=True)
-            os.mkdir(path, 0o700)
+    def _make_root(self) -> None:
+        parent = os.path.dirname(os.path.abspath(self.root))
+        os.makedirs(parent, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(self.root, 0o711)
+            # Whatever the umask. Others may pass, to what a container opens to them (a user
+            # namespace's root is one of them), and list nothing.
+            os.chmod(self.root, 0o711)  # noqa: S103
+
+    # --- finding ------------------------------------------------------------------------------
 
     def open(self, container_id: str) -> ContainerDirectory:
         """A container's directory.
 
         Raises:
-            ContainerNotExists: There is none.
+            InvalidIdFormat: The id is none.
+            ContainerNotExists: There is no such container.
         """
         check_id(container_id)
         path = self.path_of(container_id)
-        if not os.path.isdir(path):
+        if not _is_container(path):
             raise ContainerNotExists(f"container {container_id!r} does not exist in {self.root}")
-        return ContainerDirectory(self, container_id, path, ContainerLock(path, container_id))
+        return self._directory(container_id, path, ContainerLock(path, container_id))
 
     def ids(self) -> list[str]:
-        """The ids of all containers."""
-        return sorted(
+        """The ids of all containers, in order; those that are just being created too.
+
+        Raises:
+            OperationFailed: The root directory cannot be read.
+        """
+        found = (
             self._id_of(name)
             for name in self._entries()
-            if not name.startswith((_CREATING, _REMOVING)) and name != _HISTORY
+            if not names.is_ours(name) and _is_container(f"{self.root}/{name}")
         )
+        return sorted(container_id for container_id in found if container_id is not None)
 
     def _entries(self) -> list[str]:
         try:
@@ -256,37 +175,86 @@ class Store:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise OperationFailed.from_os_error(f"list {self.root}", error) from error
+            raise failure(f"list {self.root}", error) from error
 
-    def _id_of(self, name: str) -> str:
+    def _id_of(self, name: str) -> str | None:
         if "~" not in name:
             return name
         try:
-            container_id = json.loads(read_file(f"{self.root}/{name}/state.json"))["id"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return name
-        return str(container_id)
+            text, _ = read_file(f"{self.root}/{name}/{ID}")
+            return text.decode("ascii")
+        except (OSError, ValueError):
+            return None  # it goes, or is nobody's
 
-    def sweep(self) -> None:
-        """Remove what a process that died left of a reservation or a removal."""
+    # --- sweeping up --------------------------------------------------------------------------
+
+    def sweep(self) -> list[OperationFailed]:
+        """Remove what processes that died have left of a reservation or a removal.
+
+        Returns:
+            What could not be removed, and why. It is in nobody's way, so nothing is raised.
+
+        Raises:
+            OperationFailed: The root directory cannot be read.
+        """
+        problems: list[OperationFailed] = []
         for name in self._entries():
-            if name.startswith((_CREATING, _REMOVING)):
-                path = f"{self.root}/{name}"
-                with suppress(FileNotFoundError, BlockingIOError):
-                    fd = os.open(f"{path}/lock", os.O_RDWR | os.O_CLOEXEC)
-                    try:
-                        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        self.finish_removing(path)
-                    finally:
-                        os.close(fd)
+            try:
+                self._sweep_one(name, f"{self.root}/{name}")
+            except OperationFailed as error:
+                problems.append(error)
+        return problems
 
-    def finish_removing(self, aside: str) -> None:
-        """Archive the journal of a directory that is out of use, and remove it."""
-        name = os.path.basename(aside)
-        if name.startswith(_REMOVING):
-            original, _, stamp = name[len(_REMOVING) :].rpartition(".")
-            self.history.archive(f"{aside}/journal.jsonl", original, int(stamp))
-        _remove_tree(aside)
+    def _sweep_one(self, name: str, path: str) -> None:
+        if name.startswith((CREATING, REMOVING)):
+            # Empty: its maker died before it made the lock, or its remover behind it.
+            with suppress(OSError):
+                os.rmdir(path)
+                return
+            self._remove_unlocked(path)
+        elif name != HISTORY and not _is_container(path):
+            self._clear(path)
+
+    def _clear(self, path: str) -> bool:
+        """Remove what a reservation left, if that is what it is and its maker is dead."""
+        try:
+            found = set(os.listdir(path))
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        # Without a lock it is none of ours, and has to be left alone.
+        return LOCK in found and found <= _RUBBISH and self._remove_unlocked(path)
+
+    def _remove_unlocked(self, path: str) -> bool:
+        lock = ContainerLock(path, os.path.basename(path))
+        try:
+            lock.acquire(0.0, "sweep")
+        except (ContainerBusy, ContainerNotExists):
+            return False
+        try:
+            if os.path.basename(path).startswith((CREATING, REMOVING)):
+                finish_removing(path, self.history)
+                return True
+            if _is_container(path):
+                return False  # its maker was faster
+            self._directory(os.path.basename(path), path, lock).retire()
+            return True
+        finally:
+            lock.release()
+
+
+def _is_container(path: str) -> bool:
+    """Whether there is a state or, before the first state, a journal."""
+    return os.path.lexists(f"{path}/{STATE}") or os.path.lexists(f"{path}/{JOURNAL}")
+
+
+def _write_id(directory: str, container_id: str) -> None:
+    fd = os.open(f"{directory}/{ID}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(fd, container_id.encode("ascii"))
+    finally:
+        os.close(fd)
 
 
 def _in_use(container_id: str) -> IdInUse:
@@ -294,34 +262,3 @@ def _in_use(container_id: str) -> IdInUse:
         f"create container {container_id!r}: a container with this id exists; destroy it first,"
         " or choose another id"
     )
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _rename_new(source: str, target: str) -> None:
-    """renameat2(2) that never replaces."""
-    result = _libc.renameat2(
-        _AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
-    )
-    if result:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), source, None, target)
-
-
-_KNOWN = ("state.json", "lock", "exec.fifo", "exit", ".exit.new", ".state.json.new")
-
-
-def _remove_tree(path: str) -> None:
-    """Remove a container's directory: what is known by name first, which is nearly always all."""
-    for name in _KNOWN:
-        with suppress(FileNotFoundError):
-            os.unlink(f"{path}/{name}")
-    try:
-        os.rmdir(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY:
-            raise OperationFailed.from_os_error(f"remove {path}", error) from error
-        shutil.rmtree(path, ignore_errors=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal as signals
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runstate.errors import DeadlineExceeded, NoProcessOps, OperationFailed
@@ -12,7 +13,7 @@ from runstate.linux import handshake, launcher, processes
 from runstate.linux.handshake import Handshake
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from runstate.handlers.contract import HandlerContext, Substate
     from runstate.linux.cgroups.cgroup import Cgroup
@@ -119,7 +120,7 @@ def start_process(
     """Start a further process, and return when it is its program.
 
     Args:
-        plan: Begins with a wait for the engine, ends with the exec.
+        plan: Joins the cgroup first, and ends with the exec.
         stdio: Its standard streams.
         joins: The namespaces to join.
         cgroup: Where it belongs before it runs anything.
@@ -128,13 +129,13 @@ def start_process(
     shake = Handshake()
     child: Child | None = None
     try:
-        child = launcher.get().launch(shake.theirs, stdio, joins=joins)
+        with cgroup_entry(cgroup) as (unified, files):
+            child = launcher.get().launch(
+                shake.theirs, stdio, joins=joins, cgroup=unified, extras=files
+            )
         shake.theirs.close()
         shake.send_plan(plan, context.deadline)
         process = child.identity
-        if cgroup is not None:
-            cgroup.attach(process.pid)
-        shake.proceed()
         shake.await_ready()
         context.note({"pid": process.pid, "start": process.start})
         shake.proceed()
@@ -146,3 +147,26 @@ def start_process(
         raise
     shake.close()
     return child
+
+
+@contextmanager
+def cgroup_entry(cgroup: Cgroup | None) -> Iterator[tuple[int, list[int]]]:
+    """Descriptors by which a new process enters a cgroup: by its birth, and by itself.
+
+    Yields:
+        The unified directory's, for CLONE_INTO_CGROUP, or -1; and those of the files that a
+        process writes itself into (``join_cgroups``).
+    """
+    unified: int | None = None
+    files: list[int] = []
+    try:
+        if cgroup is not None:
+            unified = cgroup.open_unified()
+            for path in cgroup.self_attach_files:
+                files.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))  # noqa: PERF401 - a failure must find the earlier
+        yield -1 if unified is None else unified, files
+    except OSError as error:
+        raise OperationFailed.from_os_error(f"open the cgroup's {error.filename}", error) from error
+    finally:
+        for fd in files if unified is None else (unified, *files):
+            os.close(fd)

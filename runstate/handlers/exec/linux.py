@@ -37,6 +37,7 @@ _CLONE_FLAGS = {
 # Only a child can be in a new pid namespace, and the others shall belong to the new user
 # namespace; these two are clone3's. The rest init makes itself, while the engine goes on.
 _BY_CLONE = kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID
+_EARLY = kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 _NO_CGROUP = "it has no cgroup, which an ordinary user gets only where one is delegated"
 
 
@@ -106,12 +107,17 @@ class LinuxExec:
     @staticmethod
     def _plan_cgroup(context: HandlerContext) -> dict[str, str]:
         linux = context.config.linux
-        return plan_paths(
-            detect(),
-            linux.cgroups_path if linux is not None else None,
-            context.id,
-            rootless=os.geteuid() != 0,
-        )
+        rootless = os.geteuid() != 0
+        # Without a parent of our own, which would come and go with its first and last container.
+        default = f"{'' if rootless else '/'}runstate-{context.id}"
+        layout = detect()
+        path = (linux.cgroups_path if linux is not None else None) or default
+        paths = plan_paths(layout, path, context.id, rootless=rootless)
+        if "freezer" in paths and layout.mode == "hybrid":
+            # Nothing is left for the unified hierarchy to do, and to move a process there takes
+            # a lock against all forks of the host; version 1 lets a process move itself.
+            paths.pop("", None)
+        return paths
 
     # --- the contract -------------------------------------------------------------------------
 
@@ -131,17 +137,19 @@ class LinuxExec:
                 cgroup.apply(resources)
         owner = idmaps.root_of(context.config)
         fifo = lifecycle.make_fifo(context.directory, owner)
-        handshake = Handshake()
+        substate.objects["handshake"] = handshake = Handshake()
         directory = os.open(context.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            substate.objects["handshake"] = handshake
-            substate.objects["child"] = launcher.get().launch(
-                handshake.theirs,
-                context.stdio,
-                flags=namespaces & _BY_CLONE,
-                directory=directory,
-                extras=[fifo],
-            )
+            with lifecycle.cgroup_entry(cgroup) as (unified, files):
+                substate.objects["child"] = launcher.get().launch(
+                    handshake.theirs,
+                    context.stdio,
+                    flags=namespaces & _BY_CLONE,
+                    early=namespaces & _EARLY,
+                    cgroup=unified,
+                    directory=directory,
+                    extras=[fifo, *files],
+                )
         finally:
             handshake.theirs.close()
             os.close(directory)
@@ -159,9 +167,6 @@ class LinuxExec:
         init = child.identity
         if options.namespaces & kernel.CLONE_NEWUSER:
             idmaps.write_maps(init.pid, context.config)
-            handshake.proceed()
-        if options.cgroup is not None:
-            options.cgroup.attach(init.pid)
             handshake.proceed()
         handshake.await_ready()
         context.init = init
@@ -203,8 +208,9 @@ class LinuxExec:
 
     @staticmethod
     def _kill(context: HandlerContext, cgroup: Cgroup | None) -> None:
-        if cgroup is not None:
-            cgroup.kill()
+        # With no process there is none that could make another.
+        if cgroup is not None and cgroup.procs():
+            cgroup.kill(context.deadline)
         if context.init is not None:
             lifecycle.end(context.init, context.deadline)
 
@@ -245,15 +251,16 @@ class LinuxExec:
         pidfd = processes.open_pidfd(context.init)
         if pidfd is None:
             raise OperationFailed("exec", f"init (process {context.init.pid}) is gone")
+        cgroup = options.cgroup
         plan = [
-            operations.await_engine("the process is in the cgroup"),
+            *([operations.join_cgroups(0, len(cgroup.self_attach_files))] if cgroup else []),
             *compile_program(spec.process, own_userns=bool(options.namespaces & _USER)),
             operations.on_record(keep_channel=True),
             operations.execute(*_command(spec.process)),
         ]
         try:
             return lifecycle.start_process(
-                plan, spec.stdio, [(pidfd, options.namespaces)], options.cgroup, context
+                plan, spec.stdio, [(pidfd, options.namespaces)], cgroup, context
             )
         finally:
             os.close(pidfd)
@@ -265,16 +272,13 @@ class LinuxExec:
         config, namespaces = context.config, options.namespaces
         assert config.process is not None  # noqa: S101 - validation saw to it
         plan: list[Operation] = []
+        if options.cgroup is not None:
+            plan.append(operations.join_cgroups(1, len(options.cgroup.self_attach_files)))
         if namespaces & kernel.CLONE_NEWUSER:
             plan += [operations.await_engine("the ids are mapped"), operations.become_root()]
-        later = namespaces & ~_BY_CLONE & ~kernel.CLONE_NEWCGROUP
-        if later:
-            plan.append(operations.unshare(later))
-        if options.cgroup_paths:
-            # The cgroup at this moment becomes the root of a new cgroup namespace.
-            plan.append(operations.await_engine("init is in its cgroup"))
-        if namespaces & kernel.CLONE_NEWCGROUP:
-            plan.append(operations.unshare(kernel.CLONE_NEWCGROUP))
+        # The cgroup at this moment becomes the root of a new cgroup namespace.
+        if namespaces & ~_BY_CLONE:
+            plan.append(operations.unshare(namespaces & ~_BY_CLONE))
         plan += compile_setup(context.id, config.process)
         plan += context.operations()
         if config.hostname:

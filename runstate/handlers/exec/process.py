@@ -159,7 +159,6 @@ class ProcessExec:
     def exec(self, context: HandlerContext, spec: ProcessSpec) -> Child:
         """Start a further process beside init."""
         plan = [
-            operations.await_engine("the process is on record"),
             *_compile_program(spec.process),
             operations.on_record(keep_channel=True),
             _execute(spec.process),

@@ -5,12 +5,16 @@ behind, however it ends. Other file systems that are mounted below the host's ro
 /usr or /home) are not part of an overlay's lower layer (Documentation/filesystems/
 overlayfs.rst); they are bound read-only in their places. /run and /tmp are empty: what runs
 on the host keeps its sockets there.
+
+In a user namespace the root itself cannot be a lower layer, but the directories in it can, one
+by one (see ``overlay_directories``). One that has other mounts below it is bound read-only.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -36,6 +40,8 @@ _REAL = frozenset(
 )  # fmt: skip
 _HIDDEN = ("/run", "/tmp", "/dev", "/proc", "/sys")  # noqa: S108 - names, not files of ours
 _MOUNT_POINT = "rootfs"
+_SIZE = "50%"
+_NEEDS_ESCAPES = frozenset(":,\\")  # what overlayfs takes for punctuation in a path
 
 
 @frozen
@@ -45,12 +51,16 @@ class HostOptions:
     Attributes:
         mount_point: The empty directory that the overlay is mounted on.
         size: How much the upper layer may hold, as tmpfs(5) takes it.
-        submounts: The host's further file systems, by path.
+        submounts: What is bound read-only: the host's further file systems, by path.
+        directories: In a user namespace, what gets an overlay each: names in the root.
+        links: In a user namespace, the symlinks in the root: (name, target).
     """
 
     mount_point: str
     size: str
     submounts: tuple[str, ...]
+    directories: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
 
 class HostFilesystem:
@@ -94,21 +104,46 @@ class HostFilesystem:
                 ) from error
         return context.substates.get("fs", Substate(None))
 
+    def notices(self, context: HandlerContext) -> list[str]:
+        """What of the host's root cannot be written to, in a user namespace."""
+        if not _in_userns(context):
+            return []
+        bound = ", ".join(self._options(context).submounts)
+        files = "rootfs: files that are not the caller's own cannot be changed"
+        return [f"{files}, nor what is in {bound}" if bound else files]
+
     @staticmethod
     def _options(context: HandlerContext) -> HostOptions:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mountinfo:
-            submounts = tuple(submounts_of(mountinfo.read()))
-        return HostOptions(f"{context.directory}/{_MOUNT_POINT}", "50%", submounts)
+        mount_point = f"{context.directory}/{_MOUNT_POINT}"
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            mountinfo = file.read()
+        if not _in_userns(context):
+            return HostOptions(mount_point, _SIZE, tuple(submounts_of(mountinfo)))
+        names = [name for name in sorted(os.listdir("/")) if f"/{name}" not in _HIDDEN]
+        modes = {name: os.lstat(f"/{name}").st_mode for name in names}
+        directories = [name for name in names if stat.S_ISDIR(modes[name])]
+        crossed = {path.split("/")[1] for path in mount_points_of(mountinfo) if path.count("/") > 1}
+        bound = [d for d in directories if d in crossed or _NEEDS_ESCAPES.intersection(d)]
+        return HostOptions(
+            mount_point,
+            _SIZE,
+            tuple(f"/{name}" for name in bound),
+            tuple(name for name in directories if name not in bound),
+            tuple((n, os.readlink(f"/{n}")) for n in names if stat.S_ISLNK(modes[n])),
+        )
 
     @staticmethod
     def _compile(context: HandlerContext, options: HostOptions) -> tuple[Operation, ...]:
-        linux = context.config.linux
-        in_userns = linux is not None and any(n.type == "user" for n in linux.namespaces)
-        # In a user namespace overlayfs may use only these attributes (overlayfs.rst).
-        overlay_options = ",userxattr" if in_userns else ""
-        overlay = operations.overlay_host(options.mount_point, "/", overlay_options, options.size)
+        if _in_userns(context):
+            # In a user namespace overlayfs may use only these attributes (overlayfs.rst).
+            overlay = operations.overlay_directories(
+                options.mount_point, options.directories, ",userxattr", options.size
+            )
+        else:
+            overlay = operations.overlay_host(options.mount_point, "/", "", options.size)
         hidden = kernel.MS_NOSUID | kernel.MS_NODEV
-        mounts = [
+        mounts = [operations.symlink(target, f"/{name}") for name, target in options.links]
+        mounts += [
             operations.bind(path, path, recursive=True, attributes=kernel.MOUNT_ATTR_RDONLY)
             for path in options.submounts
         ]
@@ -117,6 +152,17 @@ class HostFilesystem:
             operations.mount("tmpfs", "/tmp", "tmpfs", hidden, "mode=1777,size=50%"),  # noqa: S108
         ]
         return compile_rootfs(context, [overlay], mounts)
+
+
+def _in_userns(context: HandlerContext) -> bool:
+    linux = context.config.linux
+    return linux is not None and any(n.type == "user" for n in linux.namespaces)
+
+
+def mount_points_of(mountinfo: str) -> Iterator[str]:
+    """The paths of all mounts (proc(5), mountinfo)."""
+    for line in mountinfo.splitlines():
+        yield unescape_mountinfo(line.split(" ", 5)[4])
 
 
 def submounts_of(mountinfo: str) -> Iterator[str]:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 # linux/bpf.h
 BPF_PROG_LOAD = 5
 BPF_PROG_ATTACH = 8
-BPF_PROG_DETACH = 9
 BPF_PROG_GET_FD_BY_ID = 13
+BPF_OBJ_GET_INFO_BY_FD = 15
 BPF_PROG_QUERY = 16
 BPF_PROG_TYPE_CGROUP_DEVICE = 15
 BPF_CGROUP_DEVICE = 6
@@ -61,6 +61,9 @@ _SYS_BPF = {
     "x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351,
     "loongarch64": 280, "armv7l": 386, "i686": 357,
 }  # fmt: skip
+
+
+_NAME = b"runstate_dev"
 
 
 def _instruction(
@@ -147,8 +150,8 @@ def _denial(rule: DeviceRule) -> list[bytes]:
 def attach(cgroup_fd: int, program: bytes) -> None:
     """Load a program and make it the cgroup's one device filter.
 
-    A program that is attached already, from an earlier call, is replaced in one step, so that
-    there is no moment without a filter. The filter goes with the cgroup: nothing is to be undone.
+    The one of an earlier call is replaced in one step, so that there is no moment without a
+    filter. The filter goes with the cgroup: nothing is to be undone.
 
     Args:
         cgroup_fd: A descriptor of the cgroup's directory, open for reading.
@@ -164,17 +167,12 @@ def attach(cgroup_fd: int, program: bytes) -> None:
     try:
         program_fd = _load(program)
         words = "attach a device filter (bpf, BPF_CGROUP_DEVICE)"
-        existing = _query(cgroup_fd)
-        flags = BPF_F_ALLOW_MULTI
-        if existing:
-            replaced_fd = _bpf(BPF_PROG_GET_FD_BY_ID, struct.pack("=III", existing[0], 0, 0))
-            flags |= BPF_F_REPLACE
+        replaced_fd = _attached(cgroup_fd)
+        flags = BPF_F_ALLOW_MULTI | (BPF_F_REPLACE if replaced_fd >= 0 else 0)
         attribute = struct.pack(
             "=IIIII", cgroup_fd, program_fd, BPF_CGROUP_DEVICE, flags, max(replaced_fd, 0)
         )
         _bpf(BPF_PROG_ATTACH, attribute)
-        # More than one means that someone else attached theirs: all must allow, and a filter
-        # that is not ours is not ours to take off.
     except OSError as error:
         raise OperationFailed.from_os_error(words, error) from error
     finally:
@@ -190,13 +188,16 @@ def _load(program: bytes) -> int:
     attribute = struct.pack(
         "=IIQQIIQII16s", BPF_PROG_TYPE_CGROUP_DEVICE, len(program) // 8,
         ctypes.addressof(instructions), ctypes.addressof(license_), 0, 0, 0, 0, 0,
-        b"runstate_dev",
+        _NAME,
     )  # fmt: skip
     return _bpf(BPF_PROG_LOAD, attribute)
 
 
-def _query(cgroup_fd: int) -> list[int]:
-    """The ids of the device filters attached to this cgroup itself."""
+def _attached(cgroup_fd: int) -> int:
+    """A descriptor of the filter that we attached to this cgroup before, or -1.
+
+    Filters of others, known by their names, stay: all that are attached must allow.
+    """
     ids = (ctypes.c_uint32 * 64)()
     attribute = ctypes.create_string_buffer(
         struct.pack("=IIIIQI", cgroup_fd, BPF_CGROUP_DEVICE, 0, 0, ctypes.addressof(ids), len(ids)),
@@ -204,7 +205,22 @@ def _query(cgroup_fd: int) -> list[int]:
     )
     _bpf_buffer(BPF_PROG_QUERY, attribute)
     (count,) = struct.unpack_from("=I", attribute, 24)
-    return list(ids[:count])
+    for number in ids[:count]:
+        descriptor = _bpf(BPF_PROG_GET_FD_BY_ID, struct.pack("=III", number, 0, 0))
+        try:
+            # struct bpf_prog_info; its member name is at byte 64.
+            info = ctypes.create_string_buffer(80)
+            _bpf(
+                BPF_OBJ_GET_INFO_BY_FD,
+                struct.pack("=IIQ", descriptor, len(info), ctypes.addressof(info)),
+            )
+            if info.raw[64:80].rstrip(b"\0") == _NAME:
+                found, descriptor = descriptor, -1
+                return found
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+    return -1
 
 
 def _bpf(command: int, attribute: bytes) -> int:

@@ -8,6 +8,7 @@ the rules that later ones make idle, since each rule costs a system call.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -104,7 +105,7 @@ def _number(value: int | None) -> int | None:
 _Key = tuple[str, "int | None", "int | None"]
 
 
-def reduce_rules(rules: Iterable[Mapping[str, Any]]) -> tuple[bool, list[str]]:
+def reduce_rules(rules: Iterable[Mapping[str, Any]]) -> tuple[bool, tuple[str, ...]]:
     """The rules as a default and the exceptions from it, for the devices controller.
 
     Where no rule says otherwise, nothing is allowed.
@@ -117,8 +118,20 @@ def reduce_rules(rules: Iterable[Mapping[str, Any]]) -> tuple[bool, list[str]]:
         NotSupported: A rule takes back a part of what a wider one before it said, which a
             default and exceptions cannot express.
     """
-    parsed = parse_rules(rules)
-    default, rest = _default(parsed)
+    # Most containers have the same rules as the one before.
+    return _reduce(
+        tuple(
+            (rule.get("allow"), rule.get("type"), rule.get("major"), rule.get("minor"),
+             rule.get("access"))
+            for rule in rules
+        )
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _reduce(rules: tuple[tuple[Any, ...], ...]) -> tuple[bool, tuple[str, ...]]:
+    names = ("allow", "type", "major", "minor", "access")
+    default, rest = _default(parse_rules([dict(zip(names, rule, strict=True)) for rule in rules]))
     exceptions: dict[_Key, frozenset[str]] = {}
     for rule in rest:
         key = (rule.kind, rule.major, rule.minor)
@@ -126,7 +139,7 @@ def reduce_rules(rules: Iterable[Mapping[str, Any]]) -> tuple[bool, list[str]]:
             _take_back(exceptions, key, rule.access)
         elif not any(_covers(have, key) and rule.access <= exceptions[have] for have in exceptions):
             exceptions[key] = exceptions.get(key, frozenset()) | rule.access
-    return default, [_spell(key, access) for key, access in exceptions.items()]
+    return default, tuple(_spell(key, access) for key, access in exceptions.items())
 
 
 def _default(rules: Sequence[DeviceRule]) -> tuple[bool, list[DeviceRule]]:
@@ -158,9 +171,7 @@ def _overlap(one: _Key, other: _Key) -> bool:
     )
 
 
-def _take_back(
-    exceptions: dict[_Key, frozenset[str]], key: _Key, access: frozenset[str]
-) -> None:
+def _take_back(exceptions: dict[_Key, frozenset[str]], key: _Key, access: frozenset[str]) -> None:
     for have, granted in list(exceptions.items()):
         if _covers(key, have):
             if granted <= access:

@@ -74,9 +74,7 @@ def subgroups(directory: str) -> list[str]:
         if os.stat(directory).st_nlink <= 2:
             return []
         with os.scandir(directory) as entries:
-            children = [
-                entry.path for entry in entries if entry.is_dir(follow_symlinks=False)
-            ]
+            children = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError as error:
         if is_gone(error):
             return []

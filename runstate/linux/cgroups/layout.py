@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import evolve, frozen
 
 from runstate.errors import NotSupported, OperationFailed
 from runstate.linux.cgroups.files import read_all
@@ -74,7 +74,7 @@ class Layout:
     mode: Literal["legacy", "hybrid", "unified"]
     legacy: tuple[Hierarchy, ...] = ()
     unified: Hierarchy | None = None
-    unified_controllers: frozenset[str] = field(default=frozenset(), converter=frozenset)
+    unified_controllers: frozenset[str] = frozenset()
 
     def hierarchy_of(self, controller: str) -> Hierarchy | None:
         """The hierarchy that has this controller (or ``name=…``), or None."""
@@ -159,7 +159,7 @@ def parse_layout(mountinfo: str, own_cgroup: str, unified_controllers: str = "")
     mode: Literal["legacy", "hybrid", "unified"] = (
         "legacy" if unified is None else "hybrid" if found else "unified"
     )
-    return Layout(mode, tuple(found.values()), unified, unified_controllers.split())
+    return Layout(mode, tuple(found.values()), unified, frozenset(unified_controllers.split()))
 
 
 def _preferred(mount_point: str) -> bool:
@@ -200,4 +200,4 @@ def _detect() -> Layout:
         raise OperationFailed.from_os_error(
             f"read {path} to find the cgroup hierarchies", error
         ) from error
-    return Layout(layout.mode, layout.legacy, layout.unified, controllers.split())
+    return evolve(layout, unified_controllers=frozenset(controllers.split()))

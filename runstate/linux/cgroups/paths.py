@@ -19,18 +19,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import TYPE_CHECKING
 
 from runstate.errors import ConfigInvalid, NotSupported
-from runstate.linux.cgroups.layout import Layout
+
+if TYPE_CHECKING:
+    from runstate.linux.cgroups.layout import Layout
 
 DEFAULT_PARENT = "runstate"
 """The parent of containers whose config names no cgroup. It is removed when it is empty."""
 
 _NAME_MAX = 255
+_UNNAMEABLE = frozenset("/\0\n")
 
-# Names that are files of a cgroup, or may be one of a later kernel: a directory cannot have
-# them, and mkdir(2) says EEXIST as if the cgroup were there already.
-_RESERVED_NAMES = frozenset({"tasks", "notify_on_release", "release_agent"})
+# Names that a new directory cannot have. Those of a cgroup's files, or of a later kernel's, are
+# the treacherous ones: mkdir(2) says EEXIST, as if the cgroup were there already.
+_RESERVED_NAMES = frozenset({"", ".", "..", "tasks", "notify_on_release", "release_agent"})
 _RESERVED_PREFIXES = (
     "cgroup.", "blkio.", "cpu.", "cpuacct.", "cpuset.", "devices.", "dmem.", "freezer.",
     "hugetlb.", "io.", "irq.", "memory.", "misc.", "net_cls.", "net_prio.", "perf_event.",
@@ -39,7 +43,11 @@ _RESERVED_PREFIXES = (
 
 
 def plan_paths(
-    layout: Layout, cgroups_path: str | None, id: str, *, rootless: bool = False  # noqa: A002
+    layout: Layout,
+    cgroups_path: str | None,
+    id: str,  # noqa: A002 - the spec's word
+    *,
+    rootless: bool = False,
 ) -> dict[str, str]:
     """The directories of a container's cgroup. Nothing is made.
 
@@ -81,17 +89,19 @@ def plan_paths(
 
 
 def cgroup_name(name: str) -> str:
-    """A directory's name for any non-empty id without a slash; the id itself where it can be.
+    """A directory's name for any id; the id itself where it can be one.
 
     Ids may have 1024 characters, directory names 255 bytes; and an id may look like a file of
     the cgroup file system. Such names keep their beginning and get a digest of the whole.
     """
     encoded = os.fsencode(name)
     reserved = name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIXES)
-    if len(encoded) <= _NAME_MAX and not reserved and "\n" not in name:
+    if len(encoded) <= _NAME_MAX and not reserved and not _UNNAMEABLE.intersection(name):
         return name
     digest = hashlib.sha256(encoded).hexdigest()[:32]
-    beginning = encoded[:200].decode("utf-8", "ignore").replace("\n", "_")
+    beginning = encoded[:200].decode("utf-8", "ignore")
+    for character in _UNNAMEABLE:
+        beginning = beginning.replace(character, "_")
     return f"_{beginning}-{digest}"
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from runstate.errors import ConfigInvalid, NotSupported
+from runstate.linux.cgroups.applying import DeviceFilter, Write
 from runstate.linux.cgroups.devices import DEFAULT_DEVICE_RULES, reduce_rules
 
 if TYPE_CHECKING:
@@ -26,51 +25,6 @@ __all__ = [
 ]  # fmt: skip
 
 _UNIFIED_NAMES = {"blkio": "io"}
-
-
-@frozen
-class Write:
-    """One write to one file of a cgroup.
-
-    Attributes:
-        controller: Which controller has the file, by its name in that version.
-        directory: The cgroup.
-        file: The file in it.
-        value: What is written.
-        optional: That the file is missing is no error: the value is what holds without it.
-        may_follow: Two limits that the kernel checks against each other: refused with EINVAL,
-            this one is to be written again after the next one.
-        instead: What to write where the kernel has no such file.
-    """
-
-    controller: str
-    directory: str
-    file: str
-    value: str
-    optional: bool = False
-    may_follow: bool = False
-    instead: Write | None = None
-
-    def describe(self) -> str:
-        """The write in words, as plans and errors have it."""
-        return f"write {self.value} to {self.file} of cgroup {self.directory}"
-
-
-@frozen
-class DeviceFilter:
-    """Device rules of a version 2 cgroup: a program, in place of files.
-
-    Attributes:
-        directory: The cgroup.
-        rules: The config's rules, in order.
-    """
-
-    directory: str
-    rules: tuple[Mapping[str, Any], ...]
-
-    def describe(self) -> str:
-        """The effect in words, as plans and errors have it."""
-        return f"attach a filter of {len(self.rules)} device rules to cgroup {self.directory}"
 
 
 def compile_writes(
@@ -191,8 +145,8 @@ class _Compiler:
         allowed, exceptions = reduce_rules(rules)
         default, other = ("allow", "deny") if allowed else ("deny", "allow")
         self._write("devices", f"devices.{default}", "a")
-        for exception in exceptions:
-            self._write("devices", f"devices.{other}", exception)
+        if exceptions:
+            self._write("devices", f"devices.{other}", "\n".join(exceptions))
 
     def _memory(self, memory: Mapping[str, Any]) -> None:
         limit, swap = memory.get("limit") or 0, memory.get("swap") or 0
@@ -248,40 +202,53 @@ class _Compiler:
             self._write("memory", "memory.low", _limit(reservation))
 
     def _cpu(self, cpu: Mapping[str, Any]) -> None:
-        shares, idle, burst = cpu.get("shares") or 0, cpu.get("idle"), cpu.get("burst")
-        quota, period = cpu.get("quota") or 0, cpu.get("period") or 0
-        runtime, rt_period = cpu.get("realtimeRuntime") or 0, cpu.get("realtimePeriod") or 0
-        if not (shares or quota or period or runtime or rt_period) and idle is burst is None:
+        numbers = {key: cpu[key] for key in _CPU_NUMBERS if cpu.get(key)}
+        # Zero is a value for these two, which puts them back.
+        numbers |= {key: cpu[key] for key in ("idle", "burst") if cpu.get(key) is not None}
+        if not numbers:
             return
-        version = self._version("cpu", legacy_only=bool(runtime or rt_period))
+        realtime = "realtimeRuntime" in numbers or "realtimePeriod" in numbers
+        version = self._version("cpu", legacy_only=realtime)
+        if not version:
+            return
+        if "idle" in numbers:
+            self._write("cpu", "cpu.idle", numbers["idle"])
+            if numbers["idle"]:
+                # The kernel refuses a weight for an idle cgroup.
+                numbers.pop("shares", None)
         if version == 1:
-            if idle is not None:
-                self._write("cpu", "cpu.idle", idle)
-            if shares and not idle:
-                self._write("cpu", "cpu.shares", shares)
-            if period:
-                # Refused when the old quota over the new period is more than the parent has.
-                self._write("cpu", "cpu.cfs_period_us", period, may_follow=bool(quota))
-            if quota:
-                self._write("cpu", "cpu.cfs_quota_us", max(quota, -1))
-            if burst is not None:
-                self._write("cpu", "cpu.cfs_burst_us", burst)
-            if rt_period:
-                self._write("cpu", "cpu.rt_period_us", rt_period, may_follow=bool(runtime))
-            if runtime:
-                self._write("cpu", "cpu.rt_runtime_us", runtime)
-        elif version == 2:
-            if idle is not None:
-                self._write("cpu", "cpu.idle", idle)
-            # The kernel refuses a weight for an idle cgroup.
-            if shares and not idle:
-                self._write("cpu", "cpu.weight", cpu_weight(shares))
-            if quota or period:
-                # A quota alone leaves the period as it is.
-                value = str(quota) if quota > 0 else "max"
-                self._write("cpu", "cpu.max", f"{value} {period}" if period else value)
-            if burst is not None:
-                self._write("cpu", "cpu.max.burst", burst)
+            self._cpu_v1(numbers)
+        else:
+            self._cpu_v2(numbers)
+
+    def _cpu_v1(self, numbers: Mapping[str, int]) -> None:
+        quota, runtime = numbers.get("quota"), numbers.get("realtimeRuntime")
+        if "shares" in numbers:
+            self._write("cpu", "cpu.shares", numbers["shares"])
+        if "period" in numbers:
+            # Refused when the old quota over the new period is more than the parent has.
+            self._write("cpu", "cpu.cfs_period_us", numbers["period"], may_follow=bool(quota))
+        if quota:
+            self._write("cpu", "cpu.cfs_quota_us", max(quota, -1))
+        if "burst" in numbers:
+            self._write("cpu", "cpu.cfs_burst_us", numbers["burst"])
+        if "realtimePeriod" in numbers:
+            self._write(
+                "cpu", "cpu.rt_period_us", numbers["realtimePeriod"], may_follow=bool(runtime)
+            )
+        if runtime:
+            self._write("cpu", "cpu.rt_runtime_us", runtime)
+
+    def _cpu_v2(self, numbers: Mapping[str, int]) -> None:
+        quota, period = numbers.get("quota", 0), numbers.get("period")
+        if "shares" in numbers:
+            self._write("cpu", "cpu.weight", cpu_weight(numbers["shares"]))
+        if quota or period:
+            # A quota alone leaves the period as it is.
+            value = str(quota) if quota > 0 else "max"
+            self._write("cpu", "cpu.max", f"{value} {period}" if period else value)
+        if "burst" in numbers:
+            self._write("cpu", "cpu.max.burst", numbers["burst"])
 
     def _cpuset(self, cpu: Mapping[str, Any]) -> None:
         cpus, mems = cpu.get("cpus"), cpu.get("mems")
@@ -304,11 +271,7 @@ class _Compiler:
             self._write("pids", "pids.max", "max" if unlimited else limit, optional=unlimited)
 
     def _block_io(self, block: Mapping[str, Any]) -> None:
-        throttles = [
-            (key, rule)
-            for key in _THROTTLES
-            for rule in block.get(key) or ()
-        ]
+        throttles = [(key, rule) for key in _THROTTLES for rule in block.get(key) or ()]
         weight = block.get("weight") or 0
         by_device = [rule for rule in block.get("weightDevice") or () if rule.get("weight")]
         if not (throttles or weight or by_device):
@@ -346,9 +309,7 @@ class _Compiler:
                 self._write("hugetlb", f"hugetlb.{size}.{file}", value)
                 # Reservations are counted apart (Linux 5.7); without a limit there, mmap
                 # succeeds and the first touch of the page kills the process.
-                self._write(
-                    "hugetlb", f"hugetlb.{size}.rsvd.{file}", value, optional=True
-                )
+                self._write("hugetlb", f"hugetlb.{size}.rsvd.{file}", value, optional=True)
 
     def _network(self, network: Mapping[str, Any]) -> None:
         class_id, priorities = network.get("classID"), network.get("priorities") or ()
@@ -382,9 +343,12 @@ class _Compiler:
                 if name not in self.missing:
                     self.missing.append(name)
                 continue
-            # Each line is a setting of its own, for which the kernel wants its own write.
-            for line in value.splitlines() or [""]:
-                self.writes.append(Write("" if core else controller, self.paths[""], file, line))
+            self.writes.append(
+                Write("" if core else controller, self.paths[""], file, value.rstrip("\n"))
+            )
+
+
+_CPU_NUMBERS = ("shares", "quota", "period", "realtimeRuntime", "realtimePeriod")
 
 
 def _device(rule: Mapping[str, Any]) -> str:

@@ -143,7 +143,8 @@ def _number(path: str) -> int | None:
     try:
         text = read_value(path)
     except OSError as error:
-        return _absent(path, error)
+        _check_absent(path, error)
+        return None
     return None if text == "max" else int(text)
 
 
@@ -151,12 +152,12 @@ def _table(path: str) -> dict[str, int]:
     try:
         text = read_all(path)
     except OSError as error:
-        _absent(path, error)
+        _check_absent(path, error)
         return {}
     pairs = (line.split(" ", 1) for line in text.splitlines())
     return {key: int(value) for key, value in pairs}
 
 
-def _absent(path: str, error: OSError) -> None:
+def _check_absent(path: str, error: OSError) -> None:
     if not is_gone(error):
         raise OperationFailed.from_os_error(f"read {path}", error) from error

@@ -1,0 +1,70 @@
+"""What the host has to have before anything can be compared, and has to lose again after."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from runstate.init import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CGROUPS = "/sys/fs/cgroup"
+_UNIFIED = f"{_CGROUPS}/unified"
+
+
+def require(program: str) -> str:
+    """The path of a peer.
+
+    Raises:
+        SystemExit: It is not installed.
+    """
+    path = shutil.which(program)
+    if path is None:
+        raise SystemExit(f"bench: {program} is not installed; as root, `make bench` installs it")
+    return path
+
+
+def version_of(program: str) -> str:
+    """The first line of ``--version``."""
+    output = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    return output.stdout.splitlines()[0]
+
+
+@contextmanager
+def ready_for_crun() -> Iterator[list[str]]:
+    """A host that crun runs on.
+
+    crun refuses a hybrid host whose cgroup2 has a controller. Mounting a controller's v1
+    hierarchy takes it away from cgroup2, so that is done here, in a mount namespace of the
+    bench's own, for all contenders alike; in the end it is given back.
+
+    Yields:
+        What was done, in words; nothing on other hosts.
+    """
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", "", kernel.MS_SLAVE | kernel.MS_REC, "")
+    with ExitStack() as stack:
+        yield [_move_to_v1(name, stack) for name in _unified_controllers()]
+
+
+def _unified_controllers() -> list[str]:
+    try:
+        with open(f"{_UNIFIED}/cgroup.controllers", encoding="ascii") as file:
+            return file.read().split()
+    except FileNotFoundError:
+        return []
+
+
+def _move_to_v1(controller: str, stack: ExitStack) -> str:
+    path = f"{_CGROUPS}/{controller}"
+    if not os.path.isdir(path):
+        os.mkdir(path)
+        stack.callback(os.rmdir, path)
+    kernel.mount(controller, path, "cgroup", 0, controller)
+    stack.callback(kernel.umount2, path, 0)
+    return f"the controller {controller} is moved from cgroup2 to v1 for the time of the bench"

@@ -1,0 +1,207 @@
+"""What resources mean as writes."""
+
+from __future__ import annotations
+
+import pytest
+
+from runstate.errors import ConfigInvalid, NotSupported
+from runstate.linux.cgroups.applying import DeviceFilter
+from runstate.linux.cgroups.layout import Hierarchy, Layout
+from runstate.linux.cgroups.resources import (
+    DEFAULT_DEVICE_RULES,
+    compile_writes,
+    cpu_weight,
+    missing_controllers,
+)
+
+NAMES = ("cpu", "cpuset", "memory", "pids", "devices", "blkio", "hugetlb", "net_cls", "net_prio")
+V1 = {name: f"/cg/{name}/web" for name in NAMES}
+V2 = {"": "/cg/web"}
+DENY_ALL = {"allow": False, "access": "rwm"}
+
+
+def _pairs(paths, resources):
+    return [(write.file, write.value) for write in compile_writes(paths, resources)]
+
+
+@pytest.mark.parametrize(
+    ("resources", "v1", "v2"),
+    [
+        ({}, [], []),
+        ({"cpu": {}, "memory": {}, "pids": {}, "blockIO": {"weight": 0}}, [], []),
+        ({"pids": {"limit": 7}}, [("pids.max", "7")], [("pids.max", "7")]),
+        ({"pids": {"limit": 0}}, [("pids.max", "max")], [("pids.max", "max")]),
+        ({"pids": {"limit": -1}}, [("pids.max", "max")], [("pids.max", "max")]),
+        (
+            {"memory": {"limit": 100, "swap": 300, "reservation": 50}},
+            [
+                ("memory.limit_in_bytes", "100"),
+                ("memory.memsw.limit_in_bytes", "300"),
+                ("memory.soft_limit_in_bytes", "50"),
+            ],
+            [("memory.swap.max", "200"), ("memory.max", "100"), ("memory.low", "50")],
+        ),
+        (
+            {"memory": {"limit": 100, "swap": 100}},
+            [("memory.limit_in_bytes", "100"), ("memory.memsw.limit_in_bytes", "100")],
+            [("memory.swap.max", "0"), ("memory.max", "100")],
+        ),
+        (
+            {"memory": {"limit": -1}},
+            [("memory.memsw.limit_in_bytes", "-1"), ("memory.limit_in_bytes", "-1")],
+            [("memory.swap.max", "max"), ("memory.max", "max")],
+        ),
+        (
+            {"memory": {"limit": 100, "swap": -1}},
+            [("memory.limit_in_bytes", "100"), ("memory.memsw.limit_in_bytes", "-1")],
+            [("memory.swap.max", "max"), ("memory.max", "100")],
+        ),
+        (
+            {"memory": {"swappiness": 0, "disableOOMKiller": True}},
+            [("memory.swappiness", "0"), ("memory.oom_control", "1")],
+            [],
+        ),
+        (
+            {"cpu": {"shares": 1024, "quota": 50000, "period": 100000, "burst": 0}},
+            [
+                ("cpu.shares", "1024"),
+                ("cpu.cfs_period_us", "100000"),
+                ("cpu.cfs_quota_us", "50000"),
+                ("cpu.cfs_burst_us", "0"),
+            ],
+            [("cpu.weight", "39"), ("cpu.max", "50000 100000"), ("cpu.max.burst", "0")],
+        ),
+        ({"cpu": {"quota": -1}}, [("cpu.cfs_quota_us", "-1")], [("cpu.max", "max")]),
+        ({"cpu": {"period": 5000}}, [("cpu.cfs_period_us", "5000")], [("cpu.max", "max 5000")]),
+        ({"cpu": {"idle": 1, "shares": 9}}, [("cpu.idle", "1")], [("cpu.idle", "1")]),
+        (
+            {"cpu": {"cpus": "0-1", "mems": "0"}},
+            [("cpuset.cpus", "0-1"), ("cpuset.mems", "0")],
+            [("cpuset.cpus", "0-1"), ("cpuset.mems", "0")],
+        ),
+        (
+            {"blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 9}]}},
+            [("blkio.throttle.read_bps_device", "8:0 9")],
+            [("io.max", "8:0 rbps=9")],
+        ),
+        (
+            {"blockIO": {"throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 0}]}},
+            [("blkio.throttle.write_iops_device", "8:0 0")],
+            [("io.max", "8:0 wiops=max")],
+        ),
+        (
+            {"blockIO": {"weight": 500, "weightDevice": [{"major": 8, "minor": 0, "weight": 9}]}},
+            [("blkio.bfq.weight", "500"), ("blkio.bfq.weight_device", "8:0 9")],
+            [("io.bfq.weight", "500"), ("io.bfq.weight", "8:0 9")],
+        ),
+        (
+            {"hugepageLimits": [{"pageSize": "2MB", "limit": 4}]},
+            [("hugetlb.2MB.limit_in_bytes", "4"), ("hugetlb.2MB.rsvd.limit_in_bytes", "4")],
+            [("hugetlb.2MB.max", "4"), ("hugetlb.2MB.rsvd.max", "4")],
+        ),
+    ],
+)
+def test_resources_become_the_files_of_either_version(resources, v1, v2):
+    assert _pairs(V1, resources) == v1
+    assert _pairs(V2, resources) == v2
+
+
+@pytest.mark.parametrize(("shares", "weight"), [(2, 1), (1024, 39), (262144, 10000), (1, 1)])
+def test_shares_become_a_weight_by_the_classic_line(shares, weight):
+    assert cpu_weight(shares) == weight
+
+
+def test_network_priorities_are_version_1s_alone():
+    network = {"classID": 1048577, "priorities": [{"name": "lo", "priority": 3}]}
+    assert _pairs(V1, {"network": network}) == [
+        ("net_cls.classid", "1048577"),
+        ("net_prio.ifpriomap", "lo 3"),
+    ]
+    with pytest.raises(NotSupported, match="net_cls, net_prio"):
+        compile_writes(V2, {"network": network})
+
+
+def test_on_a_mixed_host_each_setting_goes_to_the_version_that_has_its_controller():
+    paths = {"memory": "/cg/memory/web", "": "/cg/unified/web"}
+    resources = {"memory": {"limit": 1}, "hugepageLimits": [{"pageSize": "2MB", "limit": 4}]}
+    writes = compile_writes(paths, resources)
+    assert [write.directory for write in writes[:2]] == ["/cg/memory/web", "/cg/unified/web"]
+
+
+def test_unified_settings_are_written_as_they_are():
+    writes = compile_writes(V2, {"unified": {"memory.high": "5", "cgroup.max.depth": "3"}})
+    assert [(write.controller, write.file, write.value) for write in writes] == [
+        ("memory", "memory.high", "5"),
+        ("", "cgroup.max.depth", "3"),
+    ]
+
+
+@pytest.mark.parametrize("file", ["../cgroup.procs", "memory", "a/b.c"])
+def test_unified_settings_cannot_leave_the_cgroup(file):
+    with pytest.raises(ConfigInvalid, match="unified"):
+        compile_writes(V2, {"unified": {file: "1"}})
+
+
+@pytest.mark.parametrize("paths", [V1, V2])
+def test_a_swap_limit_below_the_memory_limit_is_refused(paths):
+    with pytest.raises(ConfigInvalid, match=r"memory\.swap"):
+        compile_writes(paths, {"memory": {"limit": 200, "swap": 100}})
+
+
+def test_version_2_cannot_limit_swap_without_memory():
+    with pytest.raises(ConfigInvalid, match=r"memory\.swap"):
+        compile_writes(V2, {"memory": {"swap": 100}})
+
+
+def test_device_rules_are_one_setting_of_version_1_or_one_filter_of_version_2():
+    rules = [DENY_ALL, *DEFAULT_DEVICE_RULES]
+    deny, allow = compile_writes(V1, {"devices": rules})
+    assert (deny.file, deny.value) == ("devices.deny", "a")
+    assert allow.file == "devices.allow"
+    assert allow.value.splitlines()[:3] == ["c *:* m", "b *:* m", "c 1:3 rwm"]
+    assert compile_writes(V2, {"devices": rules}) == (DeviceFilter("/cg/web", tuple(rules)),)
+
+
+def test_settings_say_what_they_do():
+    (write,) = compile_writes(V1, {"cpu": {"shares": 512}})
+    assert write.describe() == "write 512 to cpu.shares of cgroup /cg/cpu/web"
+    (effect,) = compile_writes(V2, {"devices": [DENY_ALL]})
+    assert effect.describe() == "attach a filter of 1 device rules to cgroup /cg/web"
+
+
+LAYOUT = Layout(
+    "hybrid",
+    (Hierarchy(("cpu",), "/cg/cpu"),),
+    Hierarchy((), "/cg/unified"),
+    frozenset({"hugetlb"}),
+)
+
+
+def test_controllers_that_the_host_lacks_are_known_before_anything_is_done():
+    resources = {
+        "cpu": {"shares": 9, "cpus": "0"},
+        "memory": {"limit": 9},
+        "blockIO": {"weight": 50},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 4}],
+        "unified": {"memory.high": "1", "cgroup.max.depth": "3"},
+        "devices": [DENY_ALL],
+    }
+    assert missing_controllers(LAYOUT, resources) == [
+        "memory",
+        "cpuset",
+        "blkio",
+        "memory of cgroup version 2",
+    ]
+
+
+def test_what_is_no_limit_needs_no_controller():
+    assert missing_controllers(LAYOUT, {"pids": {"limit": 0}, "memory": {}}) == []
+    assert missing_controllers(LAYOUT, {"pids": {"limit": 1}}) == ["pids"]
+    assert compile_writes({"cpu": "/cg/cpu"}, {"pids": {"limit": 0}}) == ()
+
+
+def test_without_any_cgroup_a_limit_is_refused():
+    with pytest.raises(NotSupported, match="memory"):
+        compile_writes({}, {"memory": {"limit": 9}})
+    with pytest.raises(NotSupported, match="devices"):
+        compile_writes({}, {"devices": [DENY_ALL]})
