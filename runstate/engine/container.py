@@ -6,6 +6,7 @@ import os
 import select
 import signal as signals
 import subprocess
+import time
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
@@ -168,13 +169,14 @@ class Container:
     def _fire(self, *triggers: str, **arguments: Any) -> dict[str, Any]:
         """Fire triggers one after the other under one lock; the outcome of the last."""
         lifecycle = self._lifecycle
+        expires = time.monotonic() + lifecycle.deadline
         events = []
         outcome: dict[str, Any] = {}
         try:
             with lifecycle.locked(triggers[0]):
                 state = lifecycle.settle(self._config_of)
                 for trigger in triggers:
-                    attempt = self._attempt(trigger, state, arguments)
+                    attempt = self._attempt(trigger, state, arguments, expires)
                     try:
                         events.append(lifecycle.fire(attempt, self))
                     except RuntimeStateError as error:
@@ -189,9 +191,11 @@ class Container:
                 self._hooks.run_after(event)
         return outcome
 
-    def _attempt(self, trigger: str, state: State, arguments: dict[str, Any]) -> Attempt:
+    def _attempt(
+        self, trigger: str, state: State, arguments: dict[str, Any], expires: float
+    ) -> Attempt:
         lifecycle = self._lifecycle
-        context = lifecycle.context(state, self._config_of(state))
+        context = lifecycle.context(state, self._config_of(state), expires)
         return Attempt(trigger, state.status, context, lifecycle.handlers(state), state, arguments)
 
     def _settle_after(self, error: RuntimeStateError) -> None:
@@ -239,6 +243,7 @@ class Container:
             ConfigInvalid: The limits are not valid, or this host lacks a controller.
         """
         self._fire("update", resources=dict(resources))
+        self._config = None
 
     def destroy(self, *, force: bool = False) -> None:
         """Leave nothing of it on the host. Its journal moves to the root's history.

@@ -155,7 +155,7 @@ class Factory:
             directory=self._store.path_of(id),
             bundle=bundle,
             config=config,
-            deadline=self.deadline,
+            expires=time.monotonic() + self.deadline,
         )
         return Attempt("create", Status.ABSENT, context, handlers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ class Lifecycle:
             {"fs": state.fs.handler, "network": state.network.handler, "exec": state.exec.handler}
         )
 
-    def context(self, state: State, config: Config) -> HandlerContext:
+    def context(self, state: State, config: Config, expires: float | None = None) -> HandlerContext:
         """What handlers are told of a container that exists."""
         handlers = self.handlers(state)
         same_boot = state.boot_id == processes.boot_id()
@@ -92,7 +93,7 @@ class Lifecycle:
                     ("fs", state.fs), ("network", state.network), ("exec", state.exec),
                 )
             },
-            deadline=self.deadline,
+            expires=time.monotonic() + self.deadline if expires is None else expires,
         )  # fmt: skip
 
     def view(self, state: State, context: HandlerContext) -> HostView:

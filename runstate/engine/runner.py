@@ -37,6 +37,9 @@ class StepRunner:
         self._attempt = attempt
         self._transition = transition
         self._started = time.perf_counter()
+        # Results wait for the next intent, so that the two are one write. An effect is on
+        # record by its intent; that it was done, a reader may learn a moment later.
+        self._unwritten: list[tuple[str, dict[str, Any]]] = []
 
     def run(self, plan: list[Step], facts: Mapping[str, Any], save: Callable[[], None]) -> None:
         """Journal, act, save, commit; or undo everything and raise the first error.
@@ -47,17 +50,18 @@ class StepRunner:
             save: Saves the new state, between the last step and the commit.
         """
         attempt, transition = self._attempt, self._transition
-        self._journal.append(
-            "begin",
-            trigger=attempt.trigger,
-            source=attempt.status,
-            dest=transition.dest_from(attempt.status),
-            plan=[step.to_dict() for step in plan],
-            pid=os.getpid(),
-            thread=threading.current_thread().name,
-            boot_id=processes.boot_id(),
+        dest = transition.dest_from(attempt.status)
+        begin = {
+            "trigger": attempt.trigger,
+            "source": attempt.status,
+            "dest": dest,
+            "plan": [step.to_dict() for step in plan],
+            "pid": os.getpid(),
+            "thread": threading.current_thread().name,
+            "boot_id": processes.boot_id(),
             **facts,
-        )
+        }
+        self._unwritten.append(("begin", begin))
         index = -1
         try:
             if transition.final:
@@ -65,33 +69,37 @@ class StepRunner:
             else:
                 for index, step in enumerate(plan):
                     self._act(index, step)
+            self._write()
             save()
         except BaseException as error:
             if not transition.final:
                 self._undo(plan[: index + 1], error)
-            self._journal.append("rollback", error=describe(error), ms=self._elapsed())
+            self._unwritten.append(("rollback", {"error": describe(error), "ms": self._elapsed()}))
+            self._write_if_possible(error)
             raise
-        self._journal.append(
-            "commit", status=transition.dest_from(attempt.status), ms=self._elapsed()
-        )
+        self._unwritten.append(("commit", {"status": dest, "ms": self._elapsed()}))
+        self._write()
 
     def _act(self, index: int, step: Step) -> None:
-        journal = self._journal
-        journal.append("intent", index=index)
-        self._attempt.context.note = lambda facts: journal.append("note", index=index, **facts)
+        self._unwritten.append(("intent", {"index": index}))
+        self._write()
+        self._attempt.context.note = lambda facts: self._note(index, facts)
         started = time.perf_counter()
         try:
             result = step.act(self._attempt)
-        except OSError as error:
-            typed = OperationFailed.from_os_error(
-                f"{self._attempt.trigger} container {self._attempt.id!r}: {step.describe()}", error
-            )
-            journal.append("failed", index=index, error=describe(error), ms=_since(started))
-            raise typed from error
         except BaseException as error:
-            journal.append("failed", index=index, error=describe(error), ms=_since(started))
+            failed = {"index": index, "error": describe(error), "ms": _since(started)}
+            self._unwritten.append(("failed", failed))
+            if isinstance(error, OSError) and not isinstance(error, RuntimeStateError):
+                doing = f"{self._attempt.trigger} container {self._attempt.id!r}: {step.describe()}"
+                raise OperationFailed.from_os_error(doing, error) from error
             raise
-        journal.append("done", index=index, ms=_since(started), result=result)
+        done = {"index": index, "ms": _since(started), "result": result}
+        self._unwritten.append(("done", done))
+
+    def _note(self, index: int, facts: Mapping[str, Any]) -> None:
+        self._unwritten.append(("note", {"index": index, **facts}))
+        self._write()
 
     def _act_all(self, plan: list[Step]) -> None:
         """Every step, whatever fails; the first error is raised at the end."""
@@ -109,17 +117,38 @@ class StepRunner:
 
     def _undo(self, plan: list[Step], error: BaseException) -> None:
         for index in reversed(range(len(plan))):
-            self._journal.append("undo", index=index)
+            self._unwritten.append(("undo", {"index": index}))
+            self._write_if_possible(error)
             try:
                 plan[index].undo(self._attempt)
             except (RuntimeStateError, OSError) as second:
-                if isinstance(error, RuntimeStateError):
-                    error.add_cleanup_error(second)
-                else:
-                    error.add_note(f"while cleaning up: {describe(second)}")
+                attach(error, second)
+
+    def _write(self) -> None:
+        entries, self._unwritten = self._unwritten, []
+        try:
+            self._journal.append_many(entries)
+        except OperationFailed:
+            # A full disk costs a destroy its history, but must not keep it from its work.
+            if not self._transition.final:
+                raise
+
+    def _write_if_possible(self, error: BaseException) -> None:
+        try:
+            self._write()
+        except RuntimeStateError as second:
+            attach(error, second)
 
     def _elapsed(self) -> float:
         return _since(self._started)
+
+
+def attach(error: BaseException, second: BaseException) -> None:
+    """Put an error met while undoing beside the one that made it necessary."""
+    if isinstance(error, RuntimeStateError):
+        error.add_cleanup_error(second)
+    else:
+        error.add_note(f"while cleaning up: {describe(second)}")
 
 
 def _since(started: float) -> float:

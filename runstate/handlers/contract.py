@@ -26,6 +26,7 @@ update     change resource limits
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import define, field, frozen
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from runstate.linux.operations import Operation
     from runstate.states.state import ProcessIdentity
 
+_DEADLINE = 10.0  # seconds
+_LEAST = 0.1
 ROOMS = ("fs", "network", "exec")
 
 
@@ -70,7 +73,7 @@ class HandlerContext:
         init: The init process, once there is one.
         substates: By room; a room that has not been created yet is absent.
         note: Put facts on record in the journal at once, before an effect that needs them.
-        deadline: How long an ability that waits may take, in seconds.
+        expires: When all that this transition waits for has to be over, by time.monotonic().
     """
 
     id: str
@@ -81,7 +84,12 @@ class HandlerContext:
     init: ProcessIdentity | None = None
     substates: dict[str, Substate] = field(factory=dict)
     note: Callable[[Mapping[str, Any]], None] = lambda _facts: None
-    deadline: float = 10.0
+    expires: float = field(factory=lambda: time.monotonic() + _DEADLINE)
+
+    @property
+    def deadline(self) -> float:
+        """How long what waits may still take, in seconds; never quite nothing."""
+        return max(_LEAST, self.expires - time.monotonic())
 
     def operations(self) -> tuple[Operation, ...]:
         """What the rooms before exec want executed inside."""
@@ -177,7 +185,10 @@ def ability(
     handler = handlers[room]
     function = getattr(handler, name, None)
     if function is None:
-        raise NotSupported(f"{name}: the {room} handler {handlers.names[room]!r} cannot do that")
+        target = "" if context is None else f" container {context.id!r}"
+        raise NotSupported(
+            f"{name}{target}: the {room} handler {handlers.names[room]!r} cannot do that"
+        )
     lacks = getattr(handler, "lacks", None)
     if lacks is not None and context is not None:
         reason = lacks(context, name)

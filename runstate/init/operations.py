@@ -537,10 +537,11 @@ def execute(init: Init, arguments: list[str], environment: dict[str, str]) -> No
 OPERATIONS: dict[Any, Callable[..., None]] = {
     function.__name__: function
     for function in (
-        await_engine, join_cgroups, become_root, unshare, new_session_keyring, set_propagation, bind_rootfs,
-        overlay_host, overlay_directories, mount, bind, mask, make_readonly, open_console, mknod,
-        symlink, pivot_root, remount_readonly, sethostname, setdomainname, link_up, set_rlimit,
-        set_oom_score_adj, drop_bounding, set_user, set_capabilities, set_no_new_privs, make_cwd,
-        chdir, umask, find_executable, on_record, open_proc, wait_in_fifo, execute,
+        await_engine, join_cgroups, become_root, unshare, new_session_keyring, set_propagation,
+        bind_rootfs, overlay_host, overlay_directories, mount, bind, mask, make_readonly,
+        open_console, mknod, symlink, pivot_root, remount_readonly, sethostname, setdomainname,
+        link_up, set_rlimit, set_oom_score_adj, drop_bounding, set_user, set_capabilities,
+        set_no_new_privs, make_cwd, chdir, umask, find_executable, on_record, open_proc,
+        wait_in_fifo, execute,
     )
 }  # fmt: skip

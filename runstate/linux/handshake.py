@@ -26,7 +26,7 @@ class Handshake:
 
     Attributes:
         theirs: The process's end of the channel, to be sent to the zygote and closed.
-        console: The master of its terminal, once it has sent one; the caller's to close.
+        console: The master of its terminal, once it has sent one.
     """
 
     def __init__(self) -> None:
@@ -92,8 +92,16 @@ class Handshake:
     def _raise(self, message: bytes) -> None:
         raise_failure(message, self._operations)
 
+    def take_console(self) -> int:
+        """The terminal's master, the caller's from now on; -1 if there is none."""
+        console, self.console = self.console, -1
+        return console
+
     def close(self) -> None:
         """Close our end: a process that is not on record yet ends."""
+        if self.console >= 0:
+            os.close(self.console)
+            self.console = -1
         self._channel.close()
         self.theirs.close()
 

@@ -91,12 +91,19 @@ class Child:
         self._identity = identity
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it has ended and been reaped; False when ``timeout`` seconds are over."""
+        """Wait until it has ended, and the zygote has reaped it.
+
+        Where the zygote has ended first, the process itself tells that it is over, but nobody
+        tells how.
+
+        Returns:
+            False when ``timeout`` seconds are over and it is not.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._over():
-            poll = select.poll()
-            poll.register(self._lifeline, select.POLLIN)
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            poll = select.poll()
+            poll.register(self.pidfd if self._lost else self._lifeline, select.POLLIN)
             if not poll.poll(None if left is None else left * 1000) and left == 0.0:
                 return self._over()
         return True
@@ -108,24 +115,26 @@ class Child:
                     data = self._lifeline.recv(protocol.MAX_MESSAGE, socket.MSG_DONTWAIT)
                 except BlockingIOError:
                     return False
-                except ConnectionResetError:
+                except OSError:
                     data = b""
                 reply = protocol.parse_reply(data)
                 if reply is None:
                     self._lost = True
                 else:
                     self._status = reply[1]
-            return self._status is not None or self._lost
+            return self._status is not None or self._has_ended()
+
+    def _has_ended(self) -> bool:
+        if self.pidfd < 0:
+            return True
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(0))
 
     @property
     def status(self) -> int | None:
         """The wait status once it has ended; None before, or if the zygote took it along."""
         return self._status
-
-    @property
-    def lost(self) -> bool:
-        """Whether the zygote ended first, so that the status cannot be known from it."""
-        return self._lost
 
     def kill(self, timeout: float) -> bool:
         """SIGKILL, if it still lives, and wait until it is reaped."""

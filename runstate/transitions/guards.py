@@ -84,7 +84,11 @@ def can_exec(attempt: Attempt) -> None:
     from runstate.config.validation import validate_process  # noqa: PLC0415
 
     ability(attempt.handlers, "exec", attempt.context)
-    _refuse(attempt, validate_process(attempt.arguments["spec"].process))
+    process = attempt.arguments["spec"].process
+    problems = validate_process(process)
+    if not problems and offers(attempt.handlers, "check_process"):
+        problems = ability(attempt.handlers, "check_process", None)(attempt.context, process)
+    _refuse(attempt, problems)
 
 
 def forced(attempt: Attempt) -> None:

@@ -201,12 +201,27 @@ class ApplyResources(Step):
     def act(self, attempt: Attempt) -> dict[str, Any]:
         """See Step."""
         ability(attempt.handlers, "update", attempt.context)(attempt.context, self.resources)
+        if attempt.state is not None:
+            attempt.outcome["config"] = _with_resources(attempt.state.config, self.resources)
         return {}
 
     def undo(self, attempt: Attempt) -> None:
         """See Step."""
         if self.former:
             ability(attempt.handlers, "update", attempt.context)(attempt.context, self.former)
+
+
+def _with_resources(config: dict[str, Any], resources: dict[str, Any]) -> dict[str, Any]:
+    """A config with new limits beside those of its limits that are not named."""
+    linux = config.get("linux", {})
+    merged = dict(linux.get("resources", {}))
+    for name, value in resources.items():
+        former = merged.get(name)
+        if isinstance(former, dict) and isinstance(value, dict):
+            merged[name] = former | value
+        else:
+            merged[name] = value
+    return {**config, "linux": {**linux, "resources": merged}}
 
 
 @frozen

@@ -70,8 +70,9 @@ def worker() -> Iterator[Callable[..., Worker]]:
     yield start
     for each in workers:
         each.kill()
-        each.process.stdin.close()
-        each.process.stdout.close()
+        for stream in (each.process.stdin, each.process.stdout):
+            assert stream is not None
+            stream.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runstate.states.state import ProcessIdentity, SavedSubstate, State
 from runstate.states.status import Status
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def state_of(container_id: str = "web", **changes) -> State:
-    values = {
+    values: dict[str, Any] = {
         "id": container_id,
         "status": Status.RUNNING,
         "config": {"ociVersion": "1.0.2", "process": {"args": ["sh"], "cwd": "/"}},

@@ -25,14 +25,17 @@ def test_root_has_run():
     assert default_root() == "/run/runstate"
 
 
-def test_others_have_their_runtime_directory(user, monkeypatch, tmp_path):
+@pytest.mark.usefixtures("user")
+def test_others_have_their_runtime_directory(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert default_root() == f"{tmp_path}/runstate"
 
 
-def test_or_what_stands_in_for_it(user, tmp_path):
-    (tmp_path / "run" / "user" / str(user)).mkdir(parents=True)
-    assert default_root() == f"{tmp_path}/run/user/{user}/runstate"
+@pytest.mark.usefixtures("user")
+def test_or_what_stands_in_for_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    (tmp_path / "run" / "user" / "12345").mkdir(parents=True)
+    assert default_root() == f"{tmp_path}/run/user/12345/runstate"
 
 
 @pytest.mark.parametrize("value", ["", "relative/path", "/does/not/exist"])
@@ -47,18 +50,24 @@ def test_or_a_private_directory_whatever_the_variable_says(user, monkeypatch, tm
     assert stat.S_IMODE(os.stat(default_root()).st_mode) == 0o700
 
 
-@pytest.mark.parametrize(
-    ("made", "told"),
-    [
-        (lambda path: os.mkdir(path, 0o777) or os.chmod(path, 0o777), "mode 0777"),
-        (lambda path: os.mkdir(path) or os.chmod(path, 0o710), "mode 0710"),
-        (lambda path: os.mkdir(path + "x", 0o700) or os.symlink(path + "x", path), "no directory"),
-        (lambda path: open(path, "w").close(), "no directory"),
-    ],
-)
-def test_a_directory_that_others_prepared_is_refused(user, tmp_path, made, told):
-    made(f"{tmp_path}/runstate-{user}")
-    with pytest.raises(OperationFailed, match=f"{told}.*set XDG_RUNTIME_DIR"):
+@pytest.mark.parametrize("mode", [0o777, 0o710, 0o701, 0o1777])
+def test_a_directory_that_is_open_to_others_is_refused(user, tmp_path, mode):
+    path = tmp_path / f"runstate-{user}"
+    path.mkdir()
+    path.chmod(mode)
+    with pytest.raises(OperationFailed, match=f"mode {mode:04o}.*set XDG_RUNTIME_DIR"):
+        default_root()
+
+
+@pytest.mark.parametrize("kind", ["symlink", "file"])
+def test_what_others_prepared_instead_of_a_directory_is_refused(user, tmp_path, kind):
+    path = tmp_path / f"runstate-{user}"
+    if kind == "symlink":
+        (tmp_path / "elsewhere").mkdir(0o700)
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.touch()
+    with pytest.raises(OperationFailed, match=r"no directory.*set XDG_RUNTIME_DIR"):
         default_root()
 
 

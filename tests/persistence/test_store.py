@@ -3,16 +3,25 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 
-from runstate.errors import ContainerNotExists, IdInUse, InvalidIdFormat, OperationFailed, StateInvalid
+from runstate.errors import (
+    ContainerNotExists,
+    IdInUse,
+    InvalidIdFormat,
+    OperationFailed,
+    StateInvalid,
+)
 from runstate.persistence.files import remove_tree
-from runstate.persistence.store import Store
 from runstate.states.state import SavedSubstate
 from runstate.states.status import Status
 from tests.persistence.samples import state_of
+
+if TYPE_CHECKING:
+    from runstate.persistence.store import Store
 
 
 def made(store: Store, container_id: str = "web"):
@@ -42,11 +51,14 @@ def test_a_reserved_directory_has_its_lock_and_it_is_held(store, worker):
     directory = store.reserve("web")
     assert directory.path == f"{store.root}/web"
     assert directory.lock.held
-    other = worker("""
+    other = worker(
+        """
 from runstate.persistence.locks import ContainerLock
 try: ContainerLock(args[0], "web").acquire(0, "start")
 except Exception as error: say(type(error).__name__)
-""", directory.path)
+""",
+        directory.path,
+    )
     assert other.says() == "ContainerBusy"
 
 
@@ -206,6 +218,15 @@ def test_what_another_saves_is_noticed_however_alike_and_however_soon(store):
         assert ours.load() == state
 
 
+def test_no_two_saves_have_the_same_time_for_inodes_come_again(store):
+    directory = made(store)
+    times = []
+    for _ in range(100):
+        directory.save(state_of())
+        times.append(os.stat(f"{directory.path}/state.json").st_mtime_ns)
+    assert len(set(times)) == 100
+
+
 def test_what_is_changed_in_a_dict_after_saving_is_not_saved(store):
     directory = made(store)
     options = {"cgroup": "/a"}
@@ -254,7 +275,7 @@ say("done"); hear()
     writer = worker(code, store.root)
     assert writer.says() == "ready"
     writer.tell()
-    seen = set()
+    seen: set[int] = set()
     while (number := max(seen, default=0)) < 499:
         config = store.open("web").load().config
         if "numbers" in config:
@@ -327,16 +348,18 @@ def test_removing_stops_at_a_mount(store, tmp_path, kind):
     os.mkdir(target)
     mount = ["tmpfs", "-t", "tmpfs"] if kind == "tmpfs" else [str(volume), "--bind"]
     subprocess.run(["mount", *mount, target], check=True)
+    descriptor = os.open(target, os.O_PATH)
     try:
         open(f"{target}/thesis.tex", "w").close()
         with pytest.raises(OperationFailed, match="rootfs: a file system is still mounted"):
             directory.retire()
         (aside,) = (name for name in entries(store) if name.startswith(".removing-"))
-        target = f"{store.root}/{aside}/rootfs"
-        assert os.path.exists(f"{target}/thesis.tex")
+        assert os.path.exists(f"{store.root}/{aside}/rootfs/thesis.tex")
         (problem,) = store.sweep()
         assert "rootfs" in str(problem)
     finally:
+        target = os.readlink(f"/proc/self/fd/{descriptor}")  # it was renamed meanwhile
+        os.close(descriptor)
         subprocess.run(["umount", target], check=True)
     assert store.sweep() == []
     assert entries(store) == [".history"]
@@ -388,9 +411,7 @@ def test_killed_while_it_reserves_it_leaves_what_is_swept(store, worker):
 
 
 @pytest.mark.parametrize("call", ["rmdir", "scandir"])
-def test_killed_while_it_retires_its_removal_is_finished_and_its_journal_kept(
-    store, worker, call
-):
+def test_killed_while_it_retires_its_removal_is_finished_and_its_journal_kept(store, worker, call):
     made(store)
     code = """
 directory = Store(args[0]).open('web')

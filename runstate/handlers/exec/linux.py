@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from runstate.errors import OperationFailed
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
@@ -86,6 +86,29 @@ class LinuxExec:
                 else []
             )
         return [
+            f"$.linux.resources: needs the cgroup controller {name!r}, which this host has not"
+            for name in missing_controllers(detect(), resources)
+        ]
+
+    def check_process(self, context: HandlerContext, process: Any) -> list[str]:
+        """What of a further process cannot be done."""
+        from runstate.config.support import unsupported  # noqa: PLC0415 - only `exec` asks
+
+        problems = unsupported(evolve(context.config, process=process))
+        if process.terminal:
+            problems.append("$.process.terminal: a further process cannot have a terminal yet")
+        return [problem for problem in problems if problem.startswith("$.process")]
+
+    def check_resources(self, context: HandlerContext, resources: dict[str, Any]) -> list[str]:
+        """What of new limits this host cannot do; device rules stay as they were made."""
+        from runstate.config import Linux, Resources  # noqa: PLC0415 - only `update` asks
+        from runstate.config.support import unsupported  # noqa: PLC0415
+
+        config = evolve(context.config, linux=Linux(resources=Resources.from_dict(resources)))
+        problems = [p for p in unsupported(config) if p.startswith("$.linux.resources")]
+        if resources.get("devices"):
+            problems.append("$.linux.resources.devices: cannot be changed once a container is made")
+        return problems + [
             f"$.linux.resources: needs the cgroup controller {name!r}, which this host has not"
             for name in missing_controllers(detect(), resources)
         ]
@@ -172,9 +195,10 @@ class LinuxExec:
         context.init = init
         context.note({"init_process_pid": init.pid, "init_process_start": init.start})
         handshake.proceed()
+        console = handshake.take_console()
         handshake.close()
         del substate.objects["handshake"]
-        return Substate(options, {**substate.objects, "plan": plan, "console": handshake.console})
+        return Substate(options, {**substate.objects, "plan": plan, "console": console})
 
     def destroy(self, context: HandlerContext) -> Substate:
         """End every process and remove the cgroup and the fifo."""

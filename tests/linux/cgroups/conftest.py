@@ -32,6 +32,12 @@ def _write(path, value):
         return
 
 
+def _thaw(top):
+    for where, _, _ in os.walk(top):
+        _write(f"{where}/freezer.state", "THAWED")
+        _write(f"{where}/cgroup.freeze", "0")
+
+
 def _clear(top):
     """Remove a cgroup with all that lives in it, without any of the code under test."""
     for _ in range(500):
@@ -39,8 +45,6 @@ def _clear(top):
         if not found:
             return
         for where in found:
-            _write(f"{where}/freezer.state", "THAWED")
-            _write(f"{where}/cgroup.freeze", "0")
             try:
                 with open(f"{where}/cgroup.procs") as file:
                     pids = file.read().split()
@@ -52,12 +56,15 @@ def _clear(top):
 
 
 @pytest.fixture
-def top():
+def top(spawn):  # noqa: ARG001 - frozen processes are let go here before those can be reaped there
     """The name of a cgroup at the top of all hierarchies, which does not exist yet."""
     name = f"runstate-test-{os.getpid()}-{next(_numbers)}"
     yield f"/{name}"
-    for mount_point in _mount_points():
-        _clear(f"{mount_point}/{name}")
+    tops = [f"{mount_point}/{name}" for mount_point in _mount_points()]
+    for directory in tops:
+        _thaw(directory)
+    for directory in tops:
+        _clear(directory)
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ def test_a_process_joins_the_sub_cgroup_of_another_where_the_top_takes_none(make
 def test_creating_on_a_name_that_cannot_be_made_leaves_nothing_behind(make, leftovers):
     paths = dict(make("legacy").paths)
     last = list(paths)[-1]
-    paths[last] = f"{os.path.dirname(paths[last])}/{'x' * 256}"
+    paths[last] = f"{os.path.dirname(paths[last])}/two\nlines"
     with pytest.raises(OperationFailed, match="make cgroup"):
         Cgroup(paths).create()
     assert leftovers() == []
