@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from runstate.config.memo import remembered
 from runstate.config.problems import abbreviate, json_path
 from runstate.config.section import Section, layout
 from runstate.linux.mounts import parse_options
@@ -116,6 +117,7 @@ def _tree() -> _Tree:
 _HONOURED = _tree()
 
 
+@remembered
 def unsupported(config: Config) -> list[str]:
     """What a configuration asks for that runstate does not do yet, each with its JSON path.
 

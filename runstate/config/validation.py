@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from runstate.config.memo import remembered
 from runstate.config.names import (
     CAPABILITIES,
     IO_CLASSES,
@@ -42,6 +43,7 @@ _VERSION = re.compile(
 _CPU_LIST = re.compile(r"[0-9, -]*")
 
 
+@remembered
 def validate(config: Config) -> list[str]:
     """All that is wrong with a configuration, each with JSON path, value and expectation.
 
@@ -82,6 +84,7 @@ def validate_process(process: Process) -> list[str]:
     return list(_process((), process))
 
 
+@remembered
 def missing_for_linux(config: Config) -> list[str]:
     """What a backend that makes Linux containers needs and this configuration lacks.
 

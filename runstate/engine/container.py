@@ -174,9 +174,10 @@ class Container:
         outcome: dict[str, Any] = {}
         try:
             with lifecycle.locked(triggers[0]):
-                state = lifecycle.settle(self._config_of)
+                state, context = lifecycle.settle(self._config_of, expires)
+                handlers = lifecycle.handlers(state)
                 for trigger in triggers:
-                    attempt = self._attempt(trigger, state, arguments, expires)
+                    attempt = Attempt(trigger, state.status, context, handlers, state, arguments)
                     try:
                         events.append(lifecycle.fire(attempt, self))
                     except RuntimeStateError as error:
@@ -190,13 +191,6 @@ class Container:
             for event in events:
                 self._hooks.run_after(event)
         return outcome
-
-    def _attempt(
-        self, trigger: str, state: State, arguments: dict[str, Any], expires: float
-    ) -> Attempt:
-        lifecycle = self._lifecycle
-        context = lifecycle.context(state, self._config_of(state), expires)
-        return Attempt(trigger, state.status, context, lifecycle.handlers(state), state, arguments)
 
     def _settle_after(self, error: RuntimeStateError) -> None:
         """A failure may have cost the container its init; say so in its state."""
@@ -296,7 +290,7 @@ class Container:
         """
         lifecycle = self._lifecycle
         with lifecycle.locked("signal"):
-            state = lifecycle.settle(self._config_of)
+            state, context = lifecycle.settle(self._config_of)
             if not state.status.alive:
                 raise ContainerNotRunning(
                     f"signal container {self.id!r}: it is {state.status}",
@@ -304,7 +298,6 @@ class Container:
                     status=state.status,
                     allowed=allowed(state.status),
                 )
-            context = lifecycle.context(state, self._config_of(state))
             lifecycle.note(signal=signals.Signals(number).name)
             ability(lifecycle.handlers(state), "signal", context)(context, number)
 
@@ -338,7 +331,7 @@ class Container:
 
     def _await_settled(self) -> State:
         with self._lifecycle.locked("wait"):
-            return self._lifecycle.settle(self._config_of)
+            return self._lifecycle.settle(self._config_of)[0]
 
     def popen(
         self,

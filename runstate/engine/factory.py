@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runstate.config import Config
 from runstate.config import load as load_config
+from runstate.config.memo import json_form
 from runstate.engine import machine, recovery
 from runstate.engine.container import Container
 from runstate.engine.hooks import Hooks, TransitionEvent
@@ -161,7 +162,7 @@ class Factory:
 
     def _create(self, attempt: Attempt, transition: Transition, streams: Streams) -> Container:
         context, names = attempt.context, attempt.handlers.names
-        raw = context.config.to_dict()
+        raw = json_form(context.config)
         notices = _notices(attempt)
         attempt.state = State(
             id=context.id,

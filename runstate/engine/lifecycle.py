@@ -122,7 +122,7 @@ class Lifecycle:
             return state
         try:
             with self.locked("settle", 0.0):
-                return self.settle(config)
+                return self.settle(config)[0]
         except ContainerBusy:
             return self.load()
 
@@ -138,18 +138,19 @@ class Lifecycle:
             recovery.repair(self)
             yield
 
-    def settle(self, config: Callable[[State], Config]) -> State:
+    def settle(
+        self, config: Callable[[State], Config], expires: float | None = None
+    ) -> tuple[State, HandlerContext]:
         """Fire what brings the saved status to the kernel's; the lock is held."""
-        state = self.load()
-        while state.status.alive:
-            context = self.context(state, config(state))
-            trigger = reconcile(state.status, self.view(state, context))
-            if trigger is None:
-                break
-            attempt = Attempt(trigger, state.status, context, self.handlers(state), state)
-            self.fire(attempt, None)
+        while True:
             state = self.load()
-        return state
+            context = self.context(state, config(state), expires)
+            trigger = None
+            if state.status.alive:
+                trigger = reconcile(state.status, self.view(state, context))
+            if trigger is None:
+                return state, context
+            self.fire(Attempt(trigger, state.status, context, self.handlers(state), state), None)
 
     # --- acting -------------------------------------------------------------------------------
 

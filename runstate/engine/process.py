@@ -61,6 +61,11 @@ class Process:
             return open(fd, mode.replace("b", ""), encoding=self._encoding, errors=self._errors)
         return open(fd, mode)
 
+    @property
+    def pidfd(self) -> int:
+        """Its pidfd, the process's own: poll(2) says when it has ended."""
+        return self._child.pidfd
+
     def poll(self) -> int | None:
         """The return code, or None while it runs."""
         if self.returncode is None and self._child.wait(0):
@@ -179,6 +184,7 @@ class Process:
             if stream is not None:
                 stream.close()
         self.wait()
+        self._child.close()
 
 
 def _feed(selector: selectors.BaseSelector, stream: Any, pending: memoryview) -> memoryview:

@@ -262,10 +262,10 @@ def _tell(lifeline: socket, reply: protocol.Reply, fds: list[int]) -> None:
 
 def main() -> None:
     """Started by the launcher's bootstrap; returns when the engine is gone."""
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     comm = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
     os.write(comm, b"runstate-init")  # what ps shows, also of containers not started yet
     os.close(comm)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # from here on its files in /proc are root's (proc(5))
     # Ctrl-C and friends are the engine's; the zygote goes when its control socket closes.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

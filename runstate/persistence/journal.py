@@ -97,12 +97,15 @@ def encode(record: Record) -> bytes:
     Raises:
         StateInvalid: Its data is not JSON.
     """
-    head = {"seq": record.seq, "time": record.time, "kind": record.kind, **record.data}
+    return _line(record.seq, record.time, record.kind, record.data)
+
+
+def _line(seq: int, when: float, kind: str, data: dict[str, Any]) -> bytes:
     try:
-        text = _encode_json(head)[:-1]
+        text = _encode_json({"seq": seq, "time": when, "kind": kind, **data})[:-1].encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
-        raise StateInvalid(f"journal {record.kind!r}: it cannot be JSON: {error}") from error
-    return f'{text}{_CHECKSUM}{zlib.crc32(text.encode("ascii")):08x}"}}\n'.encode("ascii")
+        raise StateInvalid(f"journal {kind!r}: it cannot be JSON: {error}") from error
+    return b'%b,"checksum":"%08x"}\n' % (text, zlib.crc32(text))
 
 
 def decode(line: bytes) -> Record | None:
@@ -159,11 +162,15 @@ class Journal:
         except OSError as error:
             raise failure(f"append to the journal {self.path}", error) from error
         now = round(time.time(), 6)
-        records = [
-            Record(number, now, kind, data)
-            for number, (kind, data) in enumerate(entries, self._seq + 1)
-        ]
-        lines = b"".join(map(encode, records))
+        seq, settled = self._seq, self._settled_at
+        lines = b""
+        for kind, data in entries:
+            seq += 1
+            lines += _line(seq, now, kind, data)
+            if kind == "begin":
+                settled = -1
+            elif kind in ("commit", "rollback") or (kind == "note" and "index" not in data):
+                settled = self._end + len(lines)
         try:
             if os.write(fd, lines) != len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
@@ -172,15 +179,8 @@ class Journal:
             with suppress(OSError):
                 os.ftruncate(fd, self._end)
             raise failure(f"append to the journal {self.path}", error) from error
+        self._seq, self._settled_at = seq, settled
         self._end += len(lines)
-        for record in records:
-            self._seq = record.seq
-            if record.kind == "begin":
-                self._settled_at = -1
-            elif record.kind in ("commit", "rollback") or (
-                record.kind == "note" and "index" not in record.data
-            ):
-                self._settled_at = self._end
         if self._settled_at == self._end:
             self.close()
 

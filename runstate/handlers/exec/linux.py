@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
+from runstate.config.memo import json_form
 from runstate.errors import OperationFailed
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
 from runstate.handlers.exec import idmaps, lifecycle
@@ -73,9 +74,7 @@ class LinuxExec:
 
         config = context.config
         problems = [*missing_for_linux(config), *unsupported(config)]
-        if not problems:
-            problems += self._missing_on_host(context)
-        return problems
+        return problems or self._missing_on_host(context)
 
     def _missing_on_host(self, context: HandlerContext) -> list[str]:
         resources = _resources(context.config, with_defaults=False)
@@ -336,9 +335,10 @@ def _namespaces(config: Config) -> int:
 def _resources(config: Config, *, with_defaults: bool) -> dict[str, Any]:
     if config.linux is None or config.linux.resources is None:
         return {}
-    resources: dict[str, Any] = config.linux.resources.to_dict()
+    form: Any = json_form(config)
+    resources: dict[str, Any] = form["linux"].get("resources", {})
     if with_defaults and "devices" in resources:
-        resources["devices"] = [*resources["devices"], *DEFAULT_DEVICE_RULES]
+        return {**resources, "devices": [*resources["devices"], *DEFAULT_DEVICE_RULES]}
     return resources
 
 

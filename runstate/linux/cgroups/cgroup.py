@@ -92,6 +92,8 @@ class Cgroup:
             self._enable_core_controllers()
         except BaseException as error:
             self._unmake(made, error)
+            for directory in self.directories:
+                tree.remove_parents(directory)
             raise
         return tuple(existed)
 
@@ -102,7 +104,6 @@ class Cgroup:
             except RuntimeStateError as cleanup_error:
                 if isinstance(error, RuntimeStateError):
                     error.add_cleanup_error(cleanup_error)
-            tree.remove_parents(directory)
 
     def _inherit_cpuset(self, directory: str) -> None:
         try:

@@ -56,8 +56,13 @@ def _make_parent(directory: str) -> None:
     if not make_cgroup(directory):
         return
     if not os.path.exists(f"{directory}/cgroup.procs"):
+        try:
+            os.rmdir(directory)
+        except OSError as error:
+            # Another container's removal has taken it, and a third may have made it again.
+            if is_gone(error) or error.errno == errno.EBUSY:
+                return
         # The hierarchy was unmounted since it was looked up.
-        os.rmdir(directory)
         raise OperationFailed(f"make cgroup {directory}", "no cgroup file system is mounted there")
     if os.path.basename(directory) == DEFAULT_PARENT:
         return
