@@ -33,7 +33,7 @@ demo: $(READY)
 
 test: $(READY)
 	@$(call debian,$(TEST_PACKAGES))
-	$(BIN)/python -m pytest -rs $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -rs --no-fold-skipped $(PYTEST_ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -85,7 +85,7 @@ if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
   done; \
   if [ -n "$$missing" ]; then \
     echo "installing Debian packages:$$missing"; \
-    apt-get update -qq </dev/null && DEBIAN_FRONTEND=noninteractive \
+    apt-get update -qq </dev/null && DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes \
       apt-get install -qq --yes --no-install-recommends $$missing </dev/null >/dev/null; \
   fi; \
 fi

@@ -1,7 +1,5 @@
 """``python -m runstate``."""
 
-import sys
-
 from runstate.cli.main import main
 
-sys.exit(main())
+main()

@@ -10,16 +10,19 @@ import os
 import shutil
 import subprocess
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runstate import DEVNULL, Config, Container, Factory
+from runstate.transitions.attempt import Attempt
 from tests import host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from runstate import Status
 
 _REASON = "needs root"
 BACKENDS = ["process", pytest.param("linux", marks=pytest.mark.root)]
@@ -123,11 +126,29 @@ def config_for(factory: Factory, *args: str) -> Config:
     return make(args or ("sleep", "1000"))
 
 
+def attempt(
+    container: Container, trigger: str, status: Status | None = None, **arguments: Any
+) -> Attempt:
+    """One try at a transition, from a status that need not be the container's."""
+    lifecycle = container._lifecycle
+    state = lifecycle.load()
+    return Attempt(
+        trigger,
+        status or state.status,
+        lifecycle.context(state, container.config),
+        lifecycle.handlers(state),
+        state,
+        arguments,
+    )
+
+
 class Maker:
     """Makes containers of a factory, with ids of this test run's own, and no standard streams."""
 
     def __init__(self, factory: Factory) -> None:
         self.factory = factory
+        # A test's frame can be part of a cycle with the exception that it has caught.
+        self._made: list[Container] = []
 
     def config(self, *args: str) -> Config:
         """A config for this factory's backend."""
@@ -135,13 +156,15 @@ class Maker:
 
     def created(self, *args: str, id: str | None = None) -> Container:  # noqa: A002
         """A container that waits to be started."""
-        return self.factory.create(
+        container = self.factory.create(
             id or host.new_id(),
             self.config(*args),
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=DEVNULL,
         )
+        self._made.append(container)
+        return container
 
     def running(self, *args: str, id: str | None = None) -> Container:  # noqa: A002
         """A container that runs."""
@@ -197,6 +220,8 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("bin", "proc", "sys", "dev", "tmp", "etc"):
         (top / name).mkdir()
     shutil.copy(busybox, top / "bin" / "busybox")
+    # Its links lead to where it is on the host: /bin or, on a merged system, /usr/bin.
+    (top / "usr").symlink_to(".")
     subprocess.run([busybox, "--install", "-s", top / "bin"], check=True)
     (top / "etc" / "passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
     return top

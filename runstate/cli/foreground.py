@@ -1,41 +1,72 @@
-"""A container in the foreground: signals forwarded, the terminal handed over and given back."""
+"""Staying with a program to its end: signals passed on, its terminal joined to ours."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
-import signal as signals
-import sys
-import termios
-import tty
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
+from runstate.cli.noted import ENDING
 from runstate.errors import RuntimeStateError
+from runstate.linux import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
+    from collections.abc import Callable
 
+    from runstate.cli.noted import NotedSignals
+    from runstate.cli.terminal import Terminal
     from runstate.engine.container import Container
+    from runstate.engine.process import Process
 
-_FORWARDED = (
-    signals.SIGHUP, signals.SIGINT, signals.SIGQUIT, signals.SIGTERM, signals.SIGUSR1,
-    signals.SIGUSR2,
-)  # fmt: skip
-_CHUNK = 65536
 _UNKNOWN = 255
 
 
-def attend(container: Container) -> int:
-    """Stay with a running container to its end; its exit status, as a shell has it."""
-    with forwarding(lambda number: _signal(container, number)):
-        if container.console is not None:
-            with _raw_terminal(), _window_size(container.console):
-                _pump(container.console)
-        code = container.wait()
+def attend(container: Container, notes: NotedSignals, terminal: Terminal | None) -> int:
+    """Stay with a running container to its end.
+
+    A signal that would end the program ends the container, also where the kernel protects the
+    program from it, because it is the first process of its pid namespace and has not said what
+    to do about it (pid_namespaces(7)): `run` is a foreground command, and Ctrl-C ends one.
+
+    Returns:
+        Its exit status, as a shell has it.
+    """
+    init = container.state.init
+    pidfd = None if init is None else processes.open_pidfd(init)
+    ended_by = 0
+
+    def forward(number: int) -> None:
+        nonlocal ended_by
+        if terminal is not None and number == signal.SIGWINCH:
+            terminal.resize()
+            return
+        with suppress(RuntimeStateError):  # it is ending, as the next poll is about to say
+            container.signal(number)
+            if number in ENDING and init is not None and not _cares_about(init.pid, number):
+                ended_by = ended_by or number
+                container.signal(signal.SIGKILL)
+
+    if pidfd is not None:
+        try:
+            _until_end(pidfd, notes, forward, terminal)
+        finally:
+            os.close(pidfd)
+    if terminal is not None:
+        terminal.drain()
+    code = container.wait()
+    if code == -signal.SIGKILL and ended_by:
+        return 128 + ended_by
     return _UNKNOWN if code is None else shell_status(code)
+
+
+def attend_process(process: Process, notes: NotedSignals) -> int:
+    """Stay with a further process to its end; its exit status, as a shell has it."""
+    notes.forward()
+    if process.poll() is None:
+        _until_end(process.pidfd, notes, process.send_signal, None)
+    return shell_status(process.wait())
 
 
 def shell_status(code: int) -> int:
@@ -43,78 +74,40 @@ def shell_status(code: int) -> int:
     return 128 - code if code < 0 else code
 
 
-def _signal(container: Container, number: int) -> None:
-    with suppress(RuntimeStateError):  # it is ending, which `wait` is about to say
-        container.signal(number)
-
-
-@contextmanager
-def forwarding(send: Callable[[int], None]) -> Iterator[None]:
-    """Pass on the signals that this process gets."""
-
-    def forward(number: int, _frame: FrameType | None) -> None:
-        send(number)
-
-    former: dict[int, Any] = {number: signals.signal(number, forward) for number in _FORWARDED}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signals.signal(number, handler)
-
-
-@contextmanager
-def _raw_terminal() -> Iterator[None]:
-    if not sys.stdin.isatty():
-        yield
-        return
-    saved = termios.tcgetattr(0)
-    tty.setraw(0, termios.TCSANOW)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, saved)
-
-
-@contextmanager
-def _window_size(master: int) -> Iterator[None]:
-    if not sys.stdin.isatty():
-        yield
-        return
-
-    def resize(_number: int = 0, _frame: FrameType | None = None) -> None:
-        size = fcntl.ioctl(0, termios.TIOCGWINSZ, b"\0" * 8)
-        fcntl.ioctl(master, termios.TIOCSWINSZ, size)
-
-    resize()
-    former = signals.signal(signals.SIGWINCH, resize)
-    try:
-        yield
-    finally:
-        signals.signal(signals.SIGWINCH, former)
-
-
-def _pump(master: int) -> None:
-    """Copy between our standard streams and the terminal, until the container hangs it up."""
+def _until_end(
+    pidfd: int, notes: NotedSignals, forward: Callable[[int], None], terminal: Terminal | None
+) -> None:
     poll = select.poll()
-    poll.register(master, select.POLLIN)
-    poll.register(0, select.POLLIN)
+    poll.register(pidfd, select.POLLIN)
+    poll.register(notes, select.POLLIN)
+    hung_up = False
     while True:
-        for fd, _events in poll.poll():
-            try:
-                data = os.read(fd, _CHUNK)
-            except OSError:
-                data = b""  # EIO: nobody has the other side open any more (ioctl_tty(2))
-            if fd == master:
-                if not data:
-                    return
-                _write_all(1, data)
-            elif data:
-                _write_all(master, data)
-            else:
-                poll.unregister(0)
+        if terminal is not None:
+            terminal.watch(poll)
+        ready = dict(poll.poll())
+        if notes.fileno() in ready:
+            for number in notes.take():
+                forward(number)
+        if terminal is not None:
+            for fd, events in ready.items():
+                terminal.step(fd, events)
+            if terminal.abandoned and not hung_up:
+                hung_up = True
+                forward(signal.SIGHUP)
+        if pidfd in ready:
+            return
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
+def _cares_about(pid: int, number: int) -> bool:
+    """Whether a process catches, ignores or blocks a signal (proc_pid_status(5))."""
+    try:
+        status = processes.read_text(f"/proc/{pid}/status")
+    except OSError:
+        return True  # it is gone already
+    bit = 1 << (number - 1)
+    masks = {
+        name: int(value, 16)
+        for name, _, value in (line.partition(":") for line in status.splitlines())
+        if name in ("SigBlk", "SigIgn", "SigCgt")
+    }
+    return any(mask & bit for mask in masks.values())

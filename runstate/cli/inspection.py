@@ -1,25 +1,103 @@
-"""The commands that explain: plan, history, diagram."""
+"""The commands that look and change nothing: state, list, plan, history, diagram."""
 
 from __future__ import annotations
 
 import json
-from datetime import datetime
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
-from attrs import asdict
-
+from runstate.cli.lifecycle import factory
 from runstate.cli.output import print_table
-from runstate.engine.factory import Factory
+from runstate.errors import ContainerNotExists, RuntimeStateError
 
 if TYPE_CHECKING:
     import argparse
+    import builtins
 
+    from runstate.engine.factory import Factory
     from runstate.persistence.history import TransitionRecord
+    from runstate.states.state import State
+
+
+def state(options: argparse.Namespace) -> int:
+    """Print the OCI state (runtime.md, State), with runc's further fields."""
+    print(json.dumps(_describe(factory(options).load(options.id).state), indent=2))
+    return 0
+
+
+def _describe(state: State, owner: str = "") -> dict[str, Any]:
+    root = state.config.get("root", {}).get("path", "")
+    alive = state.status.alive
+    described: dict[str, Any] = {
+        "ociVersion": state.config.get("ociVersion", ""),
+        "id": state.id,
+        # OCI knows no `pausing`; the container runs until the kernel says that it is paused.
+        "status": "running" if state.status == "pausing" else str(state.status),
+        "pid": state.init.pid if alive and state.init is not None else 0,
+        "bundle": state.bundle,
+        "rootfs": os.path.join(state.bundle, root) if root else "",
+        "created": _rfc3339(state.created),
+        "owner": owner,
+    }
+    annotations = state.config.get("annotations")
+    if annotations:
+        described["annotations"] = annotations
+    if state.exit is not None:
+        described["exitStatus"] = state.exit.shell
+    return described
+
+
+def _rfc3339(seconds: float) -> str:
+    from datetime import UTC, datetime  # noqa: PLC0415 - not for plan and diagram
+
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def list(options: argparse.Namespace) -> int:  # noqa: A001 - the command's name
+    """List all containers; one that cannot be read is an error after the others."""
+    made_by = factory(options)
+    described, errors = [], []
+    for container in made_by.list():
+        try:
+            described.append(_describe(container.state, _owner(made_by, container.id)))
+        except ContainerNotExists:
+            continue
+        except RuntimeStateError as error:
+            errors.append(error)
+    if options.quiet:
+        for item in described:
+            print(item["id"])
+    elif options.format == "json":
+        print(json.dumps(described))
+    else:
+        names = ("id", "pid", "status", "bundle", "created", "owner")
+        rows = [[str(item[name]) for name in names] for item in described]
+        print_table([name.upper() for name in names], rows)
+    for second in errors[1:]:
+        errors[0].add_cleanup_error(second)
+    if errors:
+        raise errors[0]
+    return 0
+
+
+def _owner(made_by: Factory, container_id: str) -> str:
+    import pwd  # noqa: PLC0415 - only the list tells it
+
+    from runstate.persistence.names import directory_name  # noqa: PLC0415
+
+    try:
+        uid = os.stat(f"{made_by.root}/{directory_name(container_id)}").st_uid
+    except FileNotFoundError:
+        return ""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def plan(options: argparse.Namespace) -> int:
     """Print the steps on the host, the operations inside, and what would be left out."""
-    planned, operations, notices = Factory(options.root, options.backend).plan(options.bundle)
+    planned, operations, notices = factory(options).plan(options.bundle)
     print("on the host:")
     for number, step in enumerate(planned, 1):
         print(f"{number:4}  {step.describe()}")
@@ -35,8 +113,10 @@ def plan(options: argparse.Namespace) -> int:
 
 def history(options: argparse.Namespace) -> int:
     """Print a container's journal; of one that is gone, its last."""
-    transitions = Factory(options.root, options.backend).history(options.id)
+    transitions = factory(options).history(options.id)
     if options.format == "json":
+        from attrs import asdict  # noqa: PLC0415 - the table does without
+
         print(json.dumps([asdict(t) for t in transitions], indent=2, default=str))
     else:
         print_history(transitions, steps=options.steps)
@@ -45,13 +125,19 @@ def history(options: argparse.Namespace) -> int:
 
 def print_history(transitions: tuple[TransitionRecord, ...], *, steps: bool = False) -> None:
     """A journal as a table: what was asked, where it led, how long it took, how it ended."""
-    rows = []
+    rows: builtins.list[tuple[str, ...]] = []
     for t in transitions:
-        when = datetime.fromtimestamp(t.started).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        rows.append((str(t.seq), when, t.trigger, f"{t.source} → {t.dest}", _ms(t.ms), _outcome(t)))
+        status = f"{t.source} → {t.dest}"
+        rows.append((str(t.seq), _local(t.started), t.trigger, status, _ms(t.ms), _outcome(t)))
         if steps:
             rows += [("", "", f"  {s.name}", "", _ms(s.ms), s.error or s.outcome) for s in t.steps]
     print_table(("SEQ", "TIME", "TRANSITION", "STATUS", "MS", "OUTCOME"), rows)
+
+
+def _local(seconds: float) -> str:
+    from datetime import datetime  # noqa: PLC0415 - see _rfc3339
+
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%F %T.%f")[:-3]
 
 
 def _ms(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import attrs
 from runstate.engine import machine, recovery
 from runstate.engine.hooks import TransitionEvent
 from runstate.engine.runner import StepRunner
-from runstate.errors import ContainerBusy
+from runstate.errors import ContainerBusy, OperationFailed
 from runstate.handlers import registry
 from runstate.handlers.contract import HandlerContext, Handlers, Substate, ability, offers
 from runstate.linux import processes
@@ -20,6 +21,7 @@ from runstate.states.state import SavedSubstate, State
 from runstate.states.status import Status
 from runstate.transitions.attempt import Attempt
 from runstate.transitions.exits import structure, unstructure
+from runstate.transitions.table import row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from runstate.engine.hooks import Hooks
     from runstate.persistence.store import ContainerDirectory
     from runstate.transitions.table import Transition
+
+# The errnos of a root directory that cannot be written now.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class LiveObjects:
@@ -141,16 +146,28 @@ class Lifecycle:
     def settle(
         self, config: Callable[[State], Config], expires: float | None = None
     ) -> tuple[State, HandlerContext]:
-        """Fire what brings the saved status to the kernel's; the lock is held."""
+        """Fire what brings the saved status to the kernel's; the lock is held.
+
+        On a full disk the kernel's word stands all the same, only unsaved: a container has to
+        be seen, and destroyed, there too.
+        """
+        state = self.load()
         while True:
-            state = self.load()
             context = self.context(state, config(state), expires)
             trigger = None
             if state.status.alive:
                 trigger = reconcile(state.status, self.view(state, context))
             if trigger is None:
                 return state, context
-            self.fire(Attempt(trigger, state.status, context, self.handlers(state), state), None)
+            attempt = Attempt(trigger, state.status, context, self.handlers(state), state)
+            try:
+                self.fire(attempt, None)
+                state = self.load()
+            except OperationFailed as error:
+                transition = row(trigger, state.status)
+                if error.errno not in _UNWRITABLE or transition is None:
+                    raise
+                state = attrs.evolve(state, status=transition.dest_from(state.status))
 
     # --- acting -------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from runstate.transitions.table import row
 
 if TYPE_CHECKING:
     from runstate.engine.lifecycle import Lifecycle
+    from runstate.persistence.directory import ContainerDirectory
     from runstate.persistence.journal import PendingTransition, Record
 
 
@@ -45,19 +46,27 @@ def repair(lifecycle: Lifecycle) -> None:
     source = Status(pending.source)
     transition = row(pending.trigger, source)
     if transition is not None and transition.final:
-        directory.journal.append("rollback", error="interrupted; it is finished now", ms=0)
+        _close(directory, "interrupted; it is finished now")
         finish_destroy(lifecycle)
         raise ContainerNotExists(f"container {directory.id!r}: its interrupted destroy is finished")
     attempt = _attempt(lifecycle, pending, source)
     errors = _undo(lifecycle, attempt, pending)
     if source is Status.ABSENT:
-        directory.journal.append("rollback", error=_words(errors), ms=0)
+        _close(directory, _words(errors))
         directory.retire()
         raise ContainerNotExists(f"container {directory.id!r}: its interrupted create is undone")
     state = directory.load()
     if state.status != source:
         directory.save(attrs.evolve(state, status=source))
-    directory.journal.append("rollback", error=_words(errors), ms=0)
+    _close(directory, _words(errors))
+
+
+def _close(directory: ContainerDirectory, words: str) -> None:
+    try:
+        directory.journal.append("rollback", error=words, ms=0)
+    except OperationFailed:
+        # A full disk. Whoever comes next undoes it once more, which is as good as once.
+        return
 
 
 def repair_if_free(lifecycle: Lifecycle) -> None:

@@ -94,6 +94,10 @@ class StepRunner:
                 doing = f"{self._attempt.trigger} container {self._attempt.id!r}: {step.describe()}"
                 raise OperationFailed.from_os_error(doing, error) from error
             raise
+        finally:
+            # The context leads back here: what is a cycle lives until the collector comes by,
+            # and with it the descriptors of a container that nobody holds any more.
+            self._attempt.context.note = _nothing
         done = {"index": index, "ms": _since(started), "result": result}
         self._unwritten.append(("done", done))
 
@@ -149,6 +153,10 @@ def attach(error: BaseException, second: BaseException) -> None:
         error.add_cleanup_error(second)
     else:
         error.add_note(f"while cleaning up: {describe(second)}")
+
+
+def _nothing(_facts: Mapping[str, Any]) -> None:
+    """No step is acting."""
 
 
 def _since(started: float) -> float:

@@ -79,6 +79,10 @@ OPEN_TREE_CLONE = 1
 MOVE_MOUNT_F_EMPTY_PATH = 0x04
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
 
+FSOPEN_CLOEXEC = FSMOUNT_CLOEXEC = 1
+FSCONFIG_SET_STRING = 1
+FSCONFIG_CMD_CREATE = 6
+
 # openat2(2)
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_IN_ROOT = 0x10
@@ -95,9 +99,14 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 KEYCTL_JOIN_SESSION_KEYRING = 1
 
+_MADV_DONTNEED = 4
+
 _SYS_MOUNT_SETATTR = 442
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
+_SYS_FSOPEN = 430
+_SYS_FSCONFIG = 431
+_SYS_FSMOUNT = 432
 _SYS_CLONE3 = 435
 _SYS_CLOSE_RANGE = 436
 _SYS_OPENAT2 = 437
@@ -132,6 +141,7 @@ _sethostname = _prototype("sethostname", _str, ctypes.c_size_t)
 _setdomainname = _prototype("setdomainname", _str, ctypes.c_size_t)
 _prctl = _prototype("prctl", _int, _ulong, _ulong, _ulong, _ulong)
 _capset = _prototype("capset", _ptr, _ptr)
+_madvise = _prototype("madvise", _ptr, ctypes.c_size_t, _int)
 # syscall(2) is variadic: every argument is passed as a long, as the kernel takes it.
 _syscall = _libc.syscall
 _syscall.restype = _long
@@ -181,6 +191,35 @@ def move_mount(tree: int, target: int) -> None:
         _long(_SYS_MOVE_MOUNT), _long(tree), _str(b""), _long(target), _str(b""), _long(flags)
     ):
         _fail()
+
+
+def mount_detached(fstype: str, options: dict[str, str]) -> int:
+    """fsopen(2), fsconfig(2), fsmount(2): a new mount that is nowhere in the tree.
+
+    The mount is as long as its descriptor, which is what this returns.
+    """
+    context = _syscall(_long(_SYS_FSOPEN), _str(fstype.encode()), _long(FSOPEN_CLOEXEC))
+    if context < 0:
+        _fail(fstype)
+    try:
+        for key, value in options.items():
+            _fsconfig(context, FSCONFIG_SET_STRING, key.encode(), os.fsencode(value))
+        _fsconfig(context, FSCONFIG_CMD_CREATE, None, None)
+        mount_fd = _syscall(
+            _long(_SYS_FSMOUNT), _long(context), _long(FSMOUNT_CLOEXEC), _long(MOUNT_ATTR_RDONLY)
+        )
+        if mount_fd < 0:
+            _fail(fstype)
+        return int(mount_fd)
+    finally:
+        os.close(context)
+
+
+def _fsconfig(context: int, command: int, key: bytes | None, value: bytes | None) -> None:
+    if _syscall(
+        _long(_SYS_FSCONFIG), _long(context), _long(command), _str(key), _str(value), _long(0)
+    ):
+        _fail(os.fsdecode(value or b""))
 
 
 class _MountAttr(ctypes.Structure):
@@ -321,6 +360,35 @@ def close_range(first: int, last: int) -> None:
     """close_range(2), both ends included."""
     if _syscall(_long(_SYS_CLOSE_RANGE), _long(first), _long(last), _long(0)):
         _fail()
+
+
+# The program text of the interpreter and its libraries: (address, size), as `learn_text` saw it.
+_text: list[tuple[int, int]] = []
+
+
+def learn_text() -> None:
+    """Remember where program text is mapped; forks have it at the same addresses."""
+    fd = os.open("/proc/self/maps", os.O_RDONLY | os.O_CLOEXEC)
+    maps = b""
+    while chunk := os.read(fd, 65536):
+        maps += chunk
+    os.close(fd)
+    for line in maps.splitlines():
+        # Read-only data is no such thing: it may have been written to, by relocation.
+        if b" r-xp " in line and b"/" in line:
+            start, end = (int(address, 16) for address in line.split(b" ")[0].split(b"-"))
+            _text.append((start, end - start))
+
+
+def trim_memory() -> None:
+    """Give up what a process that waits does not need, and can have again (PSS of proc(5)).
+
+    malloc_trim(3), and madvise(2) MADV_DONTNEED of program text: what is used again is mapped
+    again from the page cache.
+    """
+    _libc.malloc_trim(0)
+    for address, size in _text:
+        _madvise(address, size, _MADV_DONTNEED)
 
 
 def join_session_keyring(name: str) -> None:

@@ -524,6 +524,7 @@ def open_proc(init: Init) -> None:
 
 def wait_in_fifo(init: Init, index: int) -> None:
     """Block until someone opens the exec fifo for reading; then say so."""
+    kernel.trim_memory()
     fifo = os.open(str(init.extras[index]), os.O_WRONLY | os.O_CLOEXEC, dir_fd=init.proc)
     init.fifo = fifo
     os.write(fifo, protocol.FIFO_BYTE)

@@ -61,7 +61,7 @@ _LENGTH = struct.Struct("=I")
 Spawn = tuple[int, int, tuple[int, ...], bool, bool]
 
 # Zygote to engine, as (kind, value, text):
-SPAWNED = "spawned"  # value: the pid; its pidfd comes along
+SPAWNED = "spawned"  # value: the pid; text: its start time; its pidfd comes along
 SPAWN_FAILED = "failed"  # value: errno; text: the operation
 EXITED = "exited"  # value: the wait status, as in wait(2)
 Reply = tuple[str, int, str]

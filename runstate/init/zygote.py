@@ -107,7 +107,8 @@ class Zygote:
                 os.close(directory)
         else:
             self._adopt(_Child(pid, lifeline, directory), pidfd)
-            _tell(lifeline, (protocol.SPAWNED, pid, ""), [pidfd])
+            # The engine could not ask: a process that fails at once may be reaped by then.
+            _tell(lifeline, (protocol.SPAWNED, pid, _start_time(pid)), [pidfd])
         for fd in keep + joins + ([cgroup] if into_cgroup else []):
             os.close(fd)
         if (
@@ -240,6 +241,16 @@ class Zygote:
             child.lifeline.close()
 
 
+def _start_time(pid: int) -> str:
+    """When a child started that is not reaped yet (proc_pid_stat(5), field 22)."""
+    fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.read(fd, 4096)
+    finally:
+        os.close(fd)
+    return text[text.rindex(b")") + 2 :].split()[19].decode()
+
+
 def _record_exit(directory: int, status: int) -> None:
     try:
         fd = os.open(".exit.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=directory)
@@ -272,6 +283,7 @@ def main() -> None:
     control = socket(fileno=int(sys.argv[1]))
     os.set_inheritable(control.fileno(), False)
     os.umask(0o022)
+    kernel.learn_text()
     gc.disable()
     gc.collect()
     gc.freeze()

@@ -7,33 +7,25 @@ container needs it, from a sealed copy of the interpreter, and ends with this pr
 from __future__ import annotations
 
 import atexit
-import fcntl
 import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from runstate.errors import InitDied, NotSupported, OperationFailed
+from runstate.errors import InitDied, OperationFailed
 from runstate.init import protocol
-from runstate.linux import processes
+from runstate.linux import processes, zygote_process
+from runstate.states.state import ProcessIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runstate.states.state import ProcessIdentity
+    from runstate.linux.zygote_process import ZygoteProcess
 
-# The whole command line of the zygote, and so of each container that waits to be started.
-_BOOTSTRAP = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
-    "from runstate.init import zygote; zygote.main()"
-)
-_MFD_EXEC = 0x10  # memfd_create(2), Linux 6.3
 _REPLY_SECONDS = 30.0
 
 
@@ -85,10 +77,7 @@ class Child:
         if kind != protocol.SPAWNED:
             raise OperationFailed.from_os_error(f"start a process ({text})", OSError(value, ""))
         self.pidfd = fds[0]
-        identity = processes.identify(value)
-        if identity is None:
-            raise InitDied(f"start a process: process {value} ended at once")
-        self._identity = identity
+        self._identity = ProcessIdentity(value, int(text))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it has ended, and the zygote has reaped it.
@@ -157,32 +146,10 @@ class Child:
 class Launcher:
     """A running zygote."""
 
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        image = _sealed_interpreter()
-        self._last_words = os.memfd_create("runstate-zygote-stderr", os.MFD_CLOEXEC)
-        try:
-            with theirs:
-                self._process = subprocess.Popen(
-                    [
-                        _interpreter(), "-I", "-S", "-c", _BOOTSTRAP,
-                        _package_parent(), str(theirs.fileno()),
-                    ],
-                    executable=f"/proc/self/fd/{image}",
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=self._last_words,
-                    env={},
-                    cwd="/",
-                    pass_fds=(theirs.fileno(), image),
-                    start_new_session=True,
-                )  # fmt: skip
-        except OSError as error:
-            ours.close()
-            raise OperationFailed.from_os_error("start the zygote", error) from error
-        finally:
-            os.close(image)
-        self._control = ours
+    def __init__(self, process: ZygoteProcess) -> None:
+        self._process = process.popen
+        self._control = process.control
+        self._last_words = process.last_words
 
     def launch(
         self,
@@ -252,7 +219,7 @@ class Launcher:
 def is_waiting_init(pid: int) -> bool:
     """Whether the process still runs the zygote's program, so has not been started yet."""
     try:
-        return _BOOTSTRAP in processes.read_text(f"/proc/{pid}/cmdline").split("\0")
+        return zygote_process.BOOTSTRAP in processes.read_text(f"/proc/{pid}/cmdline").split("\0")
     except OSError:
         return False
 
@@ -266,7 +233,7 @@ def get() -> Launcher:
     global _launcher  # noqa: PLW0603 - one for each process is the point
     with _lock:
         if _launcher is None or not _launcher.alive():
-            _launcher = Launcher()
+            _launcher = Launcher(zygote_process.take())
         return _launcher
 
 
@@ -289,36 +256,3 @@ def _after_fork_in_child() -> None:
 
 atexit.register(close)
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _interpreter() -> str:
-    path = getattr(sys, "_base_executable", "") or sys.executable
-    if not path:
-        raise NotSupported("start the zygote: this program does not know its Python interpreter")
-    return str(path)
-
-
-def _package_parent() -> str:
-    # Two levels up from runstate/linux/launcher.py: what the zygote imports `runstate` from.
-    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-def _sealed_interpreter() -> int:
-    """A copy of the interpreter that nobody can write to, as memfd_create(2) makes them."""
-    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
-    try:
-        image = os.memfd_create("runstate-init", flags | _MFD_EXEC)
-    except OSError:
-        image = os.memfd_create("runstate-init", flags)
-    source = os.open(_interpreter(), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while os.sendfile(image, source, None, 1 << 30):
-            pass
-    finally:
-        os.close(source)
-    fcntl.fcntl(
-        image,
-        fcntl.F_ADD_SEALS,
-        fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE,
-    )
-    return image

@@ -162,15 +162,13 @@ class Journal:
         except OSError as error:
             raise failure(f"append to the journal {self.path}", error) from error
         now = round(time.time(), 6)
-        seq, settled = self._seq, self._settled_at
+        seq, settled = self._seq, self._settled_at == self._end
         lines = b""
         for kind, data in entries:
             seq += 1
             lines += _line(seq, now, kind, data)
-            if kind == "begin":
-                settled = -1
-            elif kind in ("commit", "rollback") or (kind == "note" and "index" not in data):
-                settled = self._end + len(lines)
+            # A note beside all transitions changes nothing of what is pending.
+            settled = kind in ("commit", "rollback") or (settled and kind == "note")
         try:
             if os.write(fd, lines) != len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
@@ -179,9 +177,10 @@ class Journal:
             with suppress(OSError):
                 os.ftruncate(fd, self._end)
             raise failure(f"append to the journal {self.path}", error) from error
-        self._seq, self._settled_at = seq, settled
+        self._seq = seq
         self._end += len(lines)
-        if self._settled_at == self._end:
+        self._settled_at = self._end if settled else -1
+        if settled:
             self.close()
 
     def _opened(self) -> int:

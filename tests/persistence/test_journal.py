@@ -229,6 +229,12 @@ def test_a_transition_with_an_end_is_not_pending(journal, kind):
     assert journal.pending() is None
 
 
+def test_a_note_in_the_middle_of_a_transition_does_not_end_it(journal):
+    begin(journal)
+    journal.append("note", signal="SIGHUP")
+    assert journal.pending() is not None
+
+
 def test_what_another_has_begun_since_is_pending(journal):
     begin(journal)
     journal.append("commit", ms=1)

@@ -22,6 +22,7 @@ from runstate.states.status import Status
 from runstate.transitions import guards
 from runstate.transitions.table import TABLE
 from tests import host
+from tests.conftest import attempt
 
 
 class PlainExec:
@@ -86,10 +87,9 @@ def test_backend_can_names_what_the_host_has_not(make_linux):
 
 def test_init_waiting_refuses_an_init_that_does_not_wait(make):
     container = make.running()
-    attempt = container._attempt("start", container.state, {})
-    attempt.status = Status.CREATED
+    too_late = attempt(container, "start", Status.CREATED)
     with pytest.raises(NoProcessOps, match="does not wait to be started"):
-        container._lifecycle.fire(attempt, None)
+        container._lifecycle.fire(too_late, None)
 
 
 def test_init_not_waiting_refuses_an_init_that_waits(make):
@@ -106,27 +106,30 @@ def test_init_gone_refuses_an_init_that_lives(make):
 
 
 def test_can_freeze_refuses_a_handler_that_cannot(plain):
-    with pytest.raises(NotSupported, match="freeze: the exec handler 'plain' cannot do that"):
+    with pytest.raises(NotSupported, match="freeze container .* handler 'plain' cannot do that"):
         plain.pause()
     assert plain.status == "running"
 
 
 def test_can_update_refuses_a_handler_that_cannot(make_process):
     container = make_process.running()
-    with pytest.raises(NotSupported, match="update: the exec handler 'process' cannot"):
+    with pytest.raises(NotSupported, match="update container .* handler 'process' cannot do that"):
         container.update({"pids": {"limit": 1}})
 
 
 @pytest.mark.root
-def test_can_update_refuses_what_is_no_limit(make_linux):
+@pytest.mark.parametrize(
+    "resources", [{"pids": {"limit": "many"}}, {"memory": 7}, {"cpu": {"cpus": []}}]
+)
+def test_can_update_refuses_what_is_no_limit(make_linux, resources):
     container = make_linux.running()
     with pytest.raises(ConfigInvalid):
-        container.update({"pids": {"limit": "many"}})
+        container.update(resources)
     assert container.status == "running"
 
 
 def test_can_exec_refuses_a_handler_that_cannot(plain):
-    with pytest.raises(NotSupported, match="exec: the exec handler 'plain' cannot do that"):
+    with pytest.raises(NotSupported, match="exec container .* handler 'plain' cannot do that"):
         plain.exec(["true"])
 
 

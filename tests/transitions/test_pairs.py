@@ -17,8 +17,8 @@ from runstate.errors import (
 )
 from runstate.handlers.contract import ProcessSpec
 from runstate.states.status import Status
-from runstate.transitions.attempt import Attempt
 from runstate.transitions.table import TRIGGERS, row
+from tests.conftest import attempt
 from tests.legality import assert_legal
 
 if TYPE_CHECKING:
@@ -104,25 +104,30 @@ def test_a_trigger_in_the_middle_of_pausing_does_what_the_table_says(make, trigg
         state = lifecycle.load()
         assert state.status is Status.PAUSING
         forced = trigger == FORCED
-        attempt = container._attempt("destroy" if forced else trigger, state, {"force": forced})
-        spec = ProcessSpec(container.config.process, (0, 1, 2))
-        attempt.arguments.update(spec=spec, resources={})
-        transition = row(attempt.trigger, Status.PAUSING)
+        tried = attempt(
+            container,
+            "destroy" if forced else trigger,
+            force=forced,
+            spec=ProcessSpec(container.config.process, (0, 1, 2)),
+            resources={},
+        )
+        transition = row(tried.trigger, Status.PAUSING)
         refused = {"destroy", "exited"}
         if transition is None:
             with pytest.raises(IllegalTransition) as caught:
-                lifecycle.fire(attempt, None)
+                lifecycle.fire(tried, None)
             assert caught.value.status == "pausing"
         elif trigger in refused:
             with pytest.raises(ContainerNotStopped):
-                lifecycle.fire(attempt, None)
+                lifecycle.fire(tried, None)
         else:
-            lifecycle.fire(attempt, None)
+            lifecycle.fire(tried, None)
         if transition is None or trigger in refused:
             assert lifecycle.load().status is Status.PAUSING
-            assert attempt.status is Status.PAUSING
+            assert tried.status is Status.PAUSING
         elif forced:
             lifecycle.directory.retire()
+            container._close()
         else:
             assert lifecycle.load().status == transition.dest_from(Status.PAUSING)
     if not forced:
@@ -142,7 +147,6 @@ def test_a_container_that_is_gone_has_no_transitions(make_process, trigger):
 
 def test_restore_from_nothing_is_refused(make_process):
     container = make_process.created()
-    attempt: Attempt = container._attempt("restore", container.state, {})
-    attempt.status = Status.ABSENT
+    tried = attempt(container, "restore", Status.ABSENT)
     with pytest.raises(NotSupported, match="not supported yet"):
-        container._lifecycle.fire(attempt, None)
+        container._lifecycle.fire(tried, None)

@@ -101,13 +101,20 @@ def let_go(substate: Substate | None) -> None:
         open_handshake: Handshake | None = substate.objects.pop("handshake", None)
         if open_handshake is not None:
             open_handshake.close()
+            if open_handshake.console >= 0:
+                os.close(open_handshake.console)
 
 
 def reap(context: HandlerContext, substate: Substate | None) -> None:
     """Wait until the zygote has reaped init, if it is a child of this process's zygote."""
     child: Child | None = substate.objects.get("child") if substate is not None else None
-    if child is not None and not child.wait(context.deadline):
+    if substate is None or child is None:
+        return
+    if not child.wait(context.deadline):
         raise DeadlineExceeded(f"end init of container {context.id!r}: it is not reaped yet")
+    if "plan" not in substate.objects:
+        # `run` has failed, so no container will ever hold it and close it.
+        child.close()
 
 
 def start_process(

@@ -78,12 +78,21 @@ class LinuxExec:
 
     def _missing_on_host(self, context: HandlerContext) -> list[str]:
         resources = _resources(context.config, with_defaults=False)
-        if not self._plan_cgroup(context):
+        paths = self._plan_cgroup(context)
+        if not paths:
             return (
                 [f"$.linux.resources: cannot be applied: {_NO_CGROUP}"]
                 if set(resources) - {"devices"}
                 else []
             )
+        cgroup = Cgroup(paths)
+        # One cgroup, one container: ending either would end both. The likely other one has the
+        # same id, below another root directory; where it is below this one, the store says so.
+        if not os.path.lexists(context.directory) and cgroup.procs():
+            return [
+                f"$.linux.cgroupsPath: the cgroup {cgroup.primary} has processes of somebody else"
+                " in it; choose another id, or name a cgroup of the container's own"
+            ]
         return [
             f"$.linux.resources: needs the cgroup controller {name!r}, which this host has not"
             for name in missing_controllers(detect(), resources)

@@ -17,7 +17,6 @@ The rules are those of runc's cgroupfs driver:
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -98,6 +97,8 @@ def cgroup_name(name: str) -> str:
     reserved = name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIXES)
     if len(encoded) <= _NAME_MAX and not reserved and not _UNNAMEABLE.intersection(name):
         return name
+    import hashlib  # noqa: PLC0415 - costs 3 ms, for names that few have
+
     digest = hashlib.sha256(encoded).hexdigest()[:32]
     beginning = encoded[:200].decode("utf-8", "ignore")
     for character in _UNNAMEABLE:

@@ -83,8 +83,10 @@ def _run(program, kind, major, minor, access):
 
 @given(_rules, _requests, _accesses)
 def test_the_filter_decides_as_the_spec_says(rules, request_, access):
+    kind, major, minor = request_
     program = device_filter.assemble(rules)
-    assert _run(program, *request_, access) == _spec_allows(rules, *request_, access)
+    expected = _spec_allows(rules, kind, major, minor, access)
+    assert _run(program, kind, major, minor, access) == expected
 
 
 @given(_rules, _requests, st.sampled_from("rwm"))

@@ -22,6 +22,10 @@ LEGACY = """\
 HYBRID = LEGACY + "27 25 0:25 / /sys/fs/cgroup/unified rw shared:11 - cgroup2 cgroup2 rw\n"
 
 
+def _mount_point(hierarchy):
+    return hierarchy.mount_point
+
+
 def test_a_host_with_version_2_alone_is_unified():
     layout = parse_layout(UNIFIED, "0::/user.slice/session-1.scope\n", "cpu io memory pids\n")
     assert layout.mode == "unified"
@@ -47,26 +51,26 @@ def test_a_host_with_version_1_alone_is_legacy_and_its_comounted_controllers_are
 def test_a_host_with_both_is_hybrid_and_each_controller_is_in_the_version_that_has_it():
     layout = parse_layout(HYBRID, "1:name=systemd:/\n0::/\n", "hugetlb")
     assert layout.mode == "hybrid"
-    assert layout.hierarchy_of("cpuacct").mount_point == "/sys/fs/cgroup/cpu,cpuacct"
-    assert layout.hierarchy_of("hugetlb").mount_point == "/sys/fs/cgroup/unified"
+    assert _mount_point(layout.hierarchy_of("cpuacct")) == "/sys/fs/cgroup/cpu,cpuacct"
+    assert _mount_point(layout.hierarchy_of("hugetlb")) == "/sys/fs/cgroup/unified"
     assert layout.hierarchy_of("pids") is None
 
 
 def test_a_mount_below_sys_fs_cgroup_counts_more_than_an_earlier_one_elsewhere():
     elsewhere = "20 19 0:31 / /mnt/memory rw - cgroup cgroup rw,memory\n"
     layout = parse_layout(elsewhere + LEGACY, "")
-    assert layout.hierarchy_of("memory").mount_point == "/sys/fs/cgroup/memory"
+    assert _mount_point(layout.hierarchy_of("memory")) == "/sys/fs/cgroup/memory"
 
 
 def test_the_first_of_two_mounts_of_one_hierarchy_counts():
     again = "40 25 0:31 / /sys/fs/cgroup/memory2 rw - cgroup cgroup rw,memory\n"
     layout = parse_layout(LEGACY + again, "")
-    assert layout.hierarchy_of("memory").mount_point == "/sys/fs/cgroup/memory"
+    assert _mount_point(layout.hierarchy_of("memory")) == "/sys/fs/cgroup/memory"
 
 
 def test_escaped_spaces_and_optional_fields_of_mountinfo_are_understood():
     text = "31 23 0:27 / /mnt/my\\040groups rw shared:9 master:2 - cgroup2 none rw\n"
-    assert parse_layout(text, "0::/\n").unified.mount_point == "/mnt/my groups"
+    assert _mount_point(parse_layout(text, "0::/\n").unified) == "/mnt/my groups"
 
 
 def test_without_any_hierarchy_the_error_says_what_to_mount():

@@ -12,9 +12,12 @@ import pytest
 from attrs import asdict
 
 from runstate.errors import DeadlineExceeded, NotSupported, OperationFailed
+from runstate.linux.cgroups import cgroup as module
+from runstate.linux.cgroups import files
 from runstate.linux.cgroups.cgroup import Cgroup
 from runstate.linux.cgroups.layout import detect
 from runstate.linux.cgroups.paths import plan_paths
+from runstate.linux.cgroups.tree import enable_controllers
 
 pytestmark = pytest.mark.root
 ALL_KINDS = pytest.mark.parametrize("kind", ["all", "legacy", "unified"])
@@ -127,9 +130,7 @@ def test_a_process_joins_the_sub_cgroup_of_another_where_the_top_takes_none(make
     inner.attach(init.pid)
     controller = min(detect().unified_controllers)
     cgroup.apply({"unified": {"cgroup.max.depth": "5"}})
-    root = detect().unified.mount_point
-    from runstate.linux.cgroups.tree import enable_controllers
-
+    root = os.path.dirname(os.path.dirname(cgroup.paths[""]))
     already = _read(f"{root}/cgroup.subtree_control").split()
     try:
         enable_controllers(cgroup.paths[""], frozenset({controller}))
@@ -146,6 +147,31 @@ def test_a_process_joins_the_sub_cgroup_of_another_where_the_top_takes_none(make
             cgroup.remove()
             with open(f"{root}/cgroup.subtree_control", "w") as file:
                 file.write(f"-{controller}")
+
+
+def test_a_process_joins_another_where_the_kernel_says_that_the_top_is_busy(
+    make, spawn, monkeypatch
+):
+    # As above, for hosts without a controller that could make the kernel say so.
+    cgroup = make("unified")
+    cgroup.create()
+    inner = _add_child(cgroup, "inner")
+    init, late = spawn(), spawn()
+    inner.attach(init.pid)
+    top = f"{cgroup.paths['']}/cgroup.procs"
+
+    def write_value(path, value):
+        if path == top:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        files.write_value(path, value)
+
+    monkeypatch.setattr(module, "write_value", write_value)
+    with pytest.raises(OperationFailed, match="busy"):
+        cgroup.attach(late.pid)
+    with pytest.raises(OperationFailed, match="busy"):
+        cgroup.attach(late.pid, beside=os.getpid())
+    cgroup.attach(late.pid, beside=init.pid)
+    assert sorted(inner.procs()) == sorted([init.pid, late.pid])
 
 
 def test_creating_on_a_name_that_cannot_be_made_leaves_nothing_behind(make, leftovers):
@@ -366,6 +392,57 @@ def test_a_setting_of_a_controller_that_is_not_there_is_refused(make):
     with pytest.raises(NotSupported, match="does not have memory"):
         cgroup.apply({"memory": {"limit": 16 * MIB}})
     cgroup.apply({"pids": {"limit": -1}})
+
+
+def test_limits_of_version_2_are_in_force(make, spawn, release):
+    cgroup = make("unified")
+    if not {"cpu", "memory", "pids"} <= detect().unified_controllers:
+        pytest.skip("version 2 has no controllers for them here")
+    cgroup.create()
+    cgroup.apply(
+        {
+            "memory": {"limit": 64 * MIB, "swap": 96 * MIB, "reservation": 32 * MIB},
+            "cpu": {"shares": 1024, "quota": 5000, "period": 10000},
+            "pids": {"limit": 7},
+        }
+    )
+    directory = cgroup.paths[""]
+    for file, value in {
+        "memory.max": str(64 * MIB),
+        "memory.swap.max": str(32 * MIB),
+        "memory.low": str(32 * MIB),
+        "cpu.weight": "39",
+        "cpu.max": "5000 10000",
+        "pids.max": "7",
+    }.items():
+        assert _read(f"{directory}/{file}") == value
+    stats = cgroup.stats()
+    assert (stats.memory_limit, stats.pids_limit, stats.oom_kills) == (64 * MIB, 7, 0)
+    process = spawn("data = bytearray(16 << 20)\nprint(flush=True)\ninput()")
+    cgroup.attach(process.pid)
+    release(process)
+    process.stdout.readline()
+    with pytest.raises(OperationFailed, match="checkBeforeUpdate"):
+        cgroup.apply({"memory": {"limit": 8 * MIB, "checkBeforeUpdate": True}})
+    assert process.poll() is None
+
+
+def test_controllers_are_handed_down_from_where_they_are(tmp_path):
+    # Plain files in the place of the kernel's, for hosts whose version 2 has no controller.
+    for directory, offered, enabled in (
+        ("", "cpu memory pids", "pids"),
+        ("a", "pids", ""),
+        ("a/b", "", ""),
+    ):
+        (tmp_path / directory).mkdir(exist_ok=True)
+        (tmp_path / directory / "cgroup.controllers").write_text(offered)
+        (tmp_path / directory / "cgroup.subtree_control").write_text(enabled)
+    enable_controllers(f"{tmp_path}/a/b", frozenset({"pids", "memory"}))
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory"
+    assert (tmp_path / "a" / "cgroup.subtree_control").read_text() == "+memory +pids"
+    assert (tmp_path / "a/b" / "cgroup.subtree_control").read_text() == "+memory +pids"
+    with pytest.raises(NotSupported, match="does not have io"):
+        enable_controllers(f"{tmp_path}/a/b", frozenset({"io"}))
 
 
 def test_unified_settings_reach_the_kernel(make):

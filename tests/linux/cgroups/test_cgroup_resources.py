@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runstate.errors import ConfigInvalid, NotSupported
-from runstate.linux.cgroups.applying import DeviceFilter
+from runstate.linux.cgroups.applying import DeviceFilter, Write
 from runstate.linux.cgroups.layout import Hierarchy, Layout
 from runstate.linux.cgroups.resources import (
     DEFAULT_DEVICE_RULES,
@@ -20,8 +20,16 @@ V2 = {"": "/cg/web"}
 DENY_ALL = {"allow": False, "access": "rwm"}
 
 
+def _writes(paths, resources):
+    """The writes alone, which these resources must be."""
+    effects = compile_writes(paths, resources)
+    writes = [effect for effect in effects if isinstance(effect, Write)]
+    assert len(writes) == len(effects)
+    return writes
+
+
 def _pairs(paths, resources):
-    return [(write.file, write.value) for write in compile_writes(paths, resources)]
+    return [(write.file, write.value) for write in _writes(paths, resources)]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +137,7 @@ def test_on_a_mixed_host_each_setting_goes_to_the_version_that_has_its_controlle
 
 
 def test_unified_settings_are_written_as_they_are():
-    writes = compile_writes(V2, {"unified": {"memory.high": "5", "cgroup.max.depth": "3"}})
+    writes = _writes(V2, {"unified": {"memory.high": "5", "cgroup.max.depth": "3"}})
     assert [(write.controller, write.file, write.value) for write in writes] == [
         ("memory", "memory.high", "5"),
         ("", "cgroup.max.depth", "3"),
@@ -155,7 +163,7 @@ def test_version_2_cannot_limit_swap_without_memory():
 
 def test_device_rules_are_one_setting_of_version_1_or_one_filter_of_version_2():
     rules = [DENY_ALL, *DEFAULT_DEVICE_RULES]
-    deny, allow = compile_writes(V1, {"devices": rules})
+    deny, allow = _writes(V1, {"devices": rules})
     assert (deny.file, deny.value) == ("devices.deny", "a")
     assert allow.file == "devices.allow"
     assert allow.value.splitlines()[:3] == ["c *:* m", "b *:* m", "c 1:3 rwm"]
