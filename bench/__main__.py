@@ -54,8 +54,12 @@ def main() -> int:
             print("\n".join([*about.values(), *changes]))
             made = bundles.make(directory)
             rivals = contenders.all_of(directory, made, crun, runc)
-            _measure(report, rivals, made, directory, options)
-            launcher.close()
+            try:
+                _measure(report, rivals, made, directory, options)
+            finally:
+                for rival in rivals:
+                    rival.clean_up()
+                launcher.close()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     print("\nall targets reached" if report.all_reached else "\nsome targets are not reached")
@@ -155,14 +159,13 @@ def _measure_startup(
     }
     by_command = [rival for rival in rivals if isinstance(rival, contenders.Command)]
     for rival in by_command:
-        rival.create("state", made.sleep)
+        name = f"{rival.slug}-state"
+        rival.create(name, made.sleep)
         commands[f"{rival.name} --version"] = (rival.command[0], "--version")
-        commands[f"{rival.name} state"] = (*rival.command, "state", "state")
-    try:
-        samples = measures.startup(commands, rounds)
-    finally:
-        for rival in by_command:
-            rival.destroy("state")
+        commands[f"{rival.name} state"] = (*rival.command, "state", name)
+    samples = measures.startup(commands, rounds)
+    for rival in by_command:
+        rival.destroy(f"{rival.slug}-state")
     report.add("startup", f"whole processes — ms; {rounds} rounds in turn", samples)
 
 

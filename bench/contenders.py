@@ -20,9 +20,16 @@ _NULL = os.open(os.devnull, os.O_RDWR)
 
 
 class Contender(Protocol):
-    """What each of them can do, always to its end."""
+    """What each of them can do, always to its end.
+
+    Attributes:
+        name: What the tables call it.
+        slug: What its containers' ids begin with: runtimes share the top of the cgroup tree.
+        bundles: What it runs.
+    """
 
     name: str
+    slug: str
     bundles: Bundles
 
     def life(self, name: str) -> None:
@@ -43,12 +50,16 @@ class Contender(Protocol):
     def init_pid(self, name: str) -> int:
         """The pid of its init."""
 
+    def clean_up(self) -> None:
+        """End what is left of a measure that failed."""
+
 
 class Library:
     """``import runstate``, in this process."""
 
     def __init__(self, root: str, bundles: Bundles) -> None:
         self.name = "runstate API"
+        self.slug = "api"
         self.bundles = bundles
         self._factory = runstate.Factory(root)
         self._containers: dict[str, runstate.Container] = {}
@@ -87,25 +98,35 @@ class Library:
         """See Contender."""
         return self._containers[name].pid or 0
 
+    def clean_up(self) -> None:
+        """See Contender."""
+        for container in self._factory.list():
+            container.destroy(force=True)
+
 
 class Command:
     """An OCI runtime's command line; each call is a process of its own."""
 
     def __init__(self, name: str, command: Sequence[str], bundles: Bundles) -> None:
         self.name = name
+        self.slug = name.replace(" ", "-").lower()
         self.bundles = bundles
         self.command = tuple(command)
+        self._errors = os.memfd_create("errors")
+        self._alive: set[str] = set()
 
-    def _call(self, *arguments: str, stdout: int = _NULL, may_fail: bool = False) -> None:
+    def _call(self, *arguments: str, stdout: int = _NULL) -> None:
         # posix_spawn is the cheapest way there is from Python: what is measured is the runtime.
         command = (*self.command, *arguments)
         streams = [
-            (os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((_NULL, stdout, _NULL))
+            (os.POSIX_SPAWN_DUP2, fd, number)
+            for number, fd in enumerate((_NULL, stdout, self._errors))
         ]
         pid = os.posix_spawn(command[0], command, os.environ, file_actions=streams)
         _, status = os.waitpid(pid, 0)
-        if status and not may_fail:
-            raise SystemExit(f"bench: {' '.join(command)}: wait status {status}")
+        if status:
+            said = os.pread(self._errors, 4096, 0).decode("utf-8", "replace").strip()
+            raise SystemExit(f"bench: {' '.join(command)}: wait status {status}: {said}")
 
     def life(self, name: str) -> None:
         """See Contender."""
@@ -114,6 +135,7 @@ class Command:
     def create(self, name: str, bundle: str, stdout: int = _NULL) -> None:
         """See Contender."""
         self._call("create", "--bundle", bundle, name, stdout=stdout)
+        self._alive.add(name)
 
     def start(self, name: str) -> None:
         """See Contender."""
@@ -126,11 +148,17 @@ class Command:
     def destroy(self, name: str) -> None:
         """See Contender."""
         self._call("delete", "--force", name)
+        self._alive.discard(name)
 
     def init_pid(self, name: str) -> int:
         """See Contender."""
         output = subprocess.run([*self.command, "state", name], capture_output=True, check=True)
         return int(json.loads(output.stdout)["pid"])
+
+    def clean_up(self) -> None:
+        """See Contender."""
+        for name in tuple(self._alive):
+            self.destroy(name)
 
 
 def all_of(directory: str, bundles: Bundles, crun: str, runc: str) -> list[Contender]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _CGROUPS = "/sys/fs/cgroup"
 _UNIFIED = f"{_CGROUPS}/unified"
+_SECONDS_TO_GIVE_BACK = 10.0
 
 
 def require(program: str) -> str:
@@ -49,15 +51,23 @@ def ready_for_crun() -> Iterator[list[str]]:
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("none", "/", "", kernel.MS_SLAVE | kernel.MS_REC, "")
     with ExitStack() as stack:
-        yield [_move_to_v1(name, stack) for name in _unified_controllers()]
+        yield [_move_to_v1(name, stack) for name in _to_be_moved()]
+
+
+def _to_be_moved() -> list[str]:
+    if not os.path.isdir(_UNIFIED):
+        return []
+    # A hierarchy that nobody has mounted any more may linger, and confuses the peers as well.
+    with open("/proc/self/cgroup", encoding="ascii") as file:
+        legacy = [line.split(":")[1] for line in file]
+    lingering = [name for name in legacy if name and not os.path.ismount(f"{_CGROUPS}/{name}")]
+    plain = [name for name in lingering if "=" not in name and "," not in name]
+    return [*_unified_controllers(), *plain]
 
 
 def _unified_controllers() -> list[str]:
-    try:
-        with open(f"{_UNIFIED}/cgroup.controllers", encoding="ascii") as file:
-            return file.read().split()
-    except FileNotFoundError:
-        return []
+    with open(f"{_UNIFIED}/cgroup.controllers", encoding="ascii") as file:
+        return file.read().split()
 
 
 def _move_to_v1(controller: str, stack: ExitStack) -> str:
@@ -66,5 +76,18 @@ def _move_to_v1(controller: str, stack: ExitStack) -> str:
         os.mkdir(path)
         stack.callback(os.rmdir, path)
     kernel.mount(controller, path, "cgroup", 0, controller)
-    stack.callback(kernel.umount2, path, 0)
+    stack.callback(_give_back, controller, path)
     return f"the controller {controller} is moved from cgroup2 to v1 for the time of the bench"
+
+
+def _give_back(controller: str, path: str) -> None:
+    """Unmount; a hierarchy that still has dying cgroups survives it, and takes another try."""
+    deadline = time.monotonic() + _SECONDS_TO_GIVE_BACK
+    kernel.umount2(path, 0)
+    while controller not in _unified_controllers():
+        if time.monotonic() > deadline:
+            print(f"bench: the kernel keeps the controller {controller} in v1 for now")
+            return
+        time.sleep(0.1)
+        kernel.mount(controller, path, "cgroup", 0, controller)
+        kernel.umount2(path, 0)

@@ -52,7 +52,7 @@ def life(contenders: Sequence[Contender], rounds: int) -> Samples:
 
     def measure(contender: Contender) -> float:
         began = time.perf_counter()
-        contender.life("life")
+        contender.life(f"{contender.slug}-life")
         return _since(began)
 
     return in_turn(contenders, rounds, measure)
@@ -63,11 +63,12 @@ def start_to_output(contenders: Sequence[Contender], rounds: int) -> Samples:
     clock = OutputClock()
 
     def measure(contender: Contender) -> float:
-        contender.create("output", contender.bundles.echo, clock.stdout)
+        name = f"{contender.slug}-output"
+        contender.create(name, contender.bundles.echo, clock.stdout)
         began = time.monotonic_ns()
-        contender.start("output")
+        contender.start(name)
         taken = (clock.first_output() - began) / 1e6
-        contender.destroy("output")
+        contender.destroy(name)
         return taken
 
     try:
@@ -81,17 +82,16 @@ def execute(contenders: Sequence[Contender], rounds: int) -> Samples:
 
     def measure(contender: Contender) -> float:
         began = time.perf_counter()
-        contender.execute("exec")
+        contender.execute(f"{contender.slug}-exec")
         return _since(began)
 
     for contender in contenders:
-        contender.create("exec", contender.bundles.sleep)
-        contender.start("exec")
-    try:
-        return in_turn(contenders, rounds, measure)
-    finally:
-        for contender in contenders:
-            contender.destroy("exec")
+        contender.create(f"{contender.slug}-exec", contender.bundles.sleep)
+        contender.start(f"{contender.slug}-exec")
+    samples = in_turn(contenders, rounds, measure)
+    for contender in contenders:
+        contender.destroy(f"{contender.slug}-exec")
+    return samples
 
 
 def parallel(contenders: Sequence[Contender], rounds: int, lives: int) -> Samples:
@@ -111,7 +111,7 @@ def parallel(contenders: Sequence[Contender], rounds: int, lives: int) -> Sample
 
 def _lives(contender: Contender, worker: int, lives: int) -> None:
     for number in range(lives):
-        contender.life(f"parallel-{worker}-{number}")
+        contender.life(f"{contender.slug}-{worker}-{number}")
 
 
 def _by_threads(contender: Contender, lives: int) -> float:
@@ -123,7 +123,7 @@ def _by_threads(contender: Contender, lives: int) -> float:
         except BaseException as error:  # noqa: BLE001 - raised below
             failed.append(error)
 
-    contender.life("parallel")
+    contender.life(f"{contender.slug}-before")
     workers = [threading.Thread(target=work, args=(number,)) for number in range(WORKERS)]
     began = time.perf_counter()
     for worker in workers:
@@ -182,7 +182,7 @@ def memory(contenders: Sequence[Contender], count: int) -> Samples:
     """Mebibytes, proportional, of the inits of so many containers that wait to be started."""
     samples: Samples = {}
     for contender in contenders:
-        names = [f"memory-{number}" for number in range(count)]
+        names = [f"{contender.slug}-memory-{number}" for number in range(count)]
         for name in names:
             contender.create(name, contender.bundles.sleep)
         samples[contender.name] = [proportional(contender.init_pid(name)) for name in names]

@@ -121,10 +121,14 @@ def _read_regular(path: str) -> bytes:
         raise ValueError("its path has a NUL byte")
     # A fifo would block the open and a device would never end.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    if not S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)  # a file object would refuse a directory, and leave it open
-        raise ValueError("it is not a regular file")
-    with open(fd, "rb", buffering=0) as file:
+    try:
+        file = open(fd, "rb", buffering=0)  # noqa: SIM115 - closed below
+    except OSError:
+        os.close(fd)  # a directory: a file object refuses it, and leaves it open
+        raise
+    with file:
+        if not S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("it is not a regular file")
         text = file.read(SIZE_LIMIT + 1)
     if text is None or len(text) > SIZE_LIMIT:
         raise ValueError(f"it has more than {SIZE_LIMIT} bytes")

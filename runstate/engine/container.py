@@ -255,20 +255,10 @@ class Container:
                 self._destroy_unreadable()
                 return
         self._fire("destroy", force=force)
-        self._close()
 
     def _destroy_unreadable(self) -> None:
         with self._lifecycle.locked("destroy"):
             recovery.finish_destroy(self._lifecycle)
-        self._close()
-
-    def _close(self) -> None:
-        child = self._child()
-        if child is not None:
-            child.close()
-        if self.console is not None:
-            os.close(self.console)
-        self._lifecycle.live.rooms.clear()
 
     # --- processes ------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from runstate.engine.container import Container
 from runstate.engine.hooks import Hooks, TransitionEvent
 from runstate.engine.lifecycle import Lifecycle, LiveObjects
 from runstate.engine.streams import Streams
-from runstate.errors import ContainerNotExists, RuntimeStateError
+from runstate.errors import ContainerNotExists, IdInUse, RuntimeStateError
 from runstate.handlers import registry
 from runstate.handlers.contract import ROOMS, HandlerContext, Substate, ability, offers
 from runstate.linux import processes
@@ -178,7 +178,7 @@ class Factory:
             exec=SavedSubstate(names["exec"], None),
             notices=tuple(notices),
         )
-        directory = self._store.reserve(context.id)
+        directory = self._reserve(context.id)
         lifecycle = self._lifecycle(directory)
         try:
             lifecycle.act(
@@ -196,6 +196,17 @@ class Factory:
         finally:
             directory.lock.release()
         return Container(lifecycle, context.config, streams)
+
+    def _reserve(self, id: str) -> ContainerDirectory:  # noqa: A002
+        try:
+            return self._store.reserve(id)
+        except IdInUse:
+            # It may be the rest of a create or destroy that was cut off.
+            try:
+                self._open(id)
+            except ContainerNotExists:
+                return self._store.reserve(id)
+            raise
 
     def run(
         self,

@@ -205,7 +205,10 @@ class Lifecycle:
         state = attempt.state
         for room, substate in attempt.context.substates.items():
             self.live.rooms[room] = substate.objects
-        if dest is Status.ABSENT or state is None:
+        if dest is Status.ABSENT:
+            self.directory.drop_state()
+            return
+        if state is None:
             return
         substates: dict[str, Any] = {
             room: SavedSubstate(attempt.handlers.names[room], unstructure(substate.options))

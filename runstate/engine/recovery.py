@@ -42,6 +42,10 @@ def repair(lifecycle: Lifecycle) -> None:
     directory = lifecycle.directory
     pending = directory.journal.pending()
     if pending is None:
+        if not directory.has_state():
+            # Its destroy was committed, and cut off before the directory was gone.
+            directory.retire()
+            raise ContainerNotExists(f"container {directory.id!r} does not exist any more")
         return
     source = Status(pending.source)
     transition = row(pending.trigger, source)
@@ -75,7 +79,8 @@ def repair_if_free(lifecycle: Lifecycle) -> None:
     Raises:
         ContainerNotExists: See ``repair``.
     """
-    if lifecycle.directory.journal.pending() is None:
+    directory = lifecycle.directory
+    if directory.journal.pending() is None and directory.has_state():
         return
     try:
         with lifecycle.locked("recover", 0.0):

@@ -36,9 +36,8 @@ class ContainerDirectory:
         self.lock = lock
         self.journal = Journal(f"{path}/{JOURNAL}")
         self._history = history
-        # What state.json was when it was last seen: inode, mtime and size, then its text, or
-        # the State once somebody has asked for it.
-        self._seen: tuple[tuple[int, int, int], bytes | State] | None = None
+        # What state.json was when it was last seen: inode, mtime and size, then the State.
+        self._seen: tuple[tuple[int, int, int], State] | None = None
 
     def load(self) -> State:
         """The saved state, without a lock: it is always whole.
@@ -54,12 +53,8 @@ class ContainerDirectory:
         seen = self._seen
         try:
             if seen is not None and seen[0] == _key(os.stat(path)):
-                if not isinstance(seen[1], bytes):
-                    return seen[1]
-                text, key = seen[1], seen[0]
-            else:
-                text, found = read_file(path)
-                key = _key(found)
+                return seen[1]
+            text, found = read_file(path)
         except (FileNotFoundError, NotADirectoryError):
             raise ContainerNotExists(f"container {self.id!r} does not exist") from None
         except OSError as error:
@@ -67,7 +62,7 @@ class ContainerDirectory:
         state = schema.decode(text, path)
         if state.id != self.id:
             raise StateInvalid(f"{path}: id is {state.id!r}; the directory is that of {self.id!r}")
-        self._seen = (key, state)
+        self._seen = (_key(found), state)
         return state
 
     def save(self, state: State) -> None:
@@ -85,8 +80,21 @@ class ContainerDirectory:
             raise ContainerNotExists(
                 f"save the state of container {self.id!r}: it does not exist any more"
             ) from None
-        # The text and not the state: what the caller changes in its dicts later is not saved.
-        self._seen = (_key(written), text)
+        self._seen = (_key(written), state)
+
+    def has_state(self) -> bool:
+        """Whether a state is saved: from the end of `create` to the end of `destroy`."""
+        return os.path.exists(f"{self.path}/{STATE}")
+
+    def drop_state(self) -> None:
+        """Remove the saved state: the container is destroyed, whatever happens from here on."""
+        self._seen = None
+        try:
+            os.unlink(f"{self.path}/{STATE}")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise failure(f"remove {self.path}/{STATE}", error) from error
 
     def retire(self) -> OperationFailed | None:
         """Give the id free, move the journal to the history, remove the rest; the lock is held.

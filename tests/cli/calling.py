@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pytest
 
 _SECONDS = 30.0
+_SETTLING_SECONDS = 5.0
 
 
 @attrs.frozen
@@ -45,8 +46,12 @@ class Done:
 class Cli:
     """The command line on one root directory and one backend."""
 
-    def __init__(self, root: str, backend: str, capfd: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self, root: str, backend: str, bytecode: str, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         self.root = root
+        self._environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.backend = backend
         self._capfd = capfd
         self._spawned: list[subprocess.Popen[Any]] = []
@@ -70,6 +75,7 @@ class Cli:
 
     def spawn(self, *words: str, **options: Any) -> subprocess.Popen[Any]:
         """Start a command as a process of its own."""
+        options.setdefault("env", self._environment)
         process = subprocess.Popen(
             [sys.executable, "-m", "runstate", *self.options, *words], **options
         )
@@ -146,3 +152,13 @@ def children() -> dict[int, str]:
         if int(parent) == own and int(name) != launcher.get().pid:
             found[int(name)] = state
     return found
+
+
+def bury_children() -> None:
+    """Reap what has become this process's child and ends; it is others' business what does not."""
+    deadline = time.monotonic() + _SETTLING_SECONDS
+    while (found := children()) and time.monotonic() < deadline:
+        for pid, state in found.items():
+            if state == "Z":
+                os.waitpid(pid, 0)
+        time.sleep(0.002)

@@ -13,7 +13,7 @@ import pytest
 from runstate import Config
 from runstate.config import Root
 from tests import host
-from tests.cli.calling import Cli, children
+from tests.cli.calling import Cli, bury_children
 from tests.conftest import destroy_all
 
 if TYPE_CHECKING:
@@ -32,23 +32,27 @@ def subreaper() -> Iterator[None]:
     assert libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) == 0
 
 
+@pytest.fixture(scope="session")
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where commands keep compiled code, so that not each of them compiles it all anew."""
+    return str(tmp_path_factory.mktemp("bytecode"))
+
+
 @pytest.fixture
 def cli(
     root: str,
     backend: str,
+    bytecode: str,
     subreaper: None,  # noqa: ARG001 - leftovers must be seen
     clean_host: host.Snapshot,  # noqa: ARG001 - it must look when all is over
     capfd: pytest.CaptureFixture[str],
 ) -> Iterator[Cli]:
     """The command line, on each backend in turn."""
-    made = Cli(root, backend, capfd)
+    made = Cli(root, backend, bytecode, capfd)
     yield made
     made.close()
     destroy_all(root)
-    # Whether something lives on is the snapshot's business; the dead are ours to bury.
-    for pid, state in children().items():
-        if state == "Z":
-            os.waitpid(pid, 0)
+    bury_children()
 
 
 @pytest.fixture

@@ -101,8 +101,6 @@ def let_go(substate: Substate | None) -> None:
         open_handshake: Handshake | None = substate.objects.pop("handshake", None)
         if open_handshake is not None:
             open_handshake.close()
-            if open_handshake.console >= 0:
-                os.close(open_handshake.console)
 
 
 def reap(context: HandlerContext, substate: Substate | None) -> None:
@@ -112,9 +110,10 @@ def reap(context: HandlerContext, substate: Substate | None) -> None:
         return
     if not child.wait(context.deadline):
         raise DeadlineExceeded(f"end init of container {context.id!r}: it is not reaped yet")
-    if "plan" not in substate.objects:
-        # `run` has failed, so no container will ever hold it and close it.
-        child.close()
+    child.close()
+    console = substate.objects.pop("console", -1)
+    if console >= 0:
+        os.close(console)
 
 
 def start_process(

@@ -89,10 +89,9 @@ class LinuxExec:
         # One cgroup, one container: ending either would end both. The likely other one has the
         # same id, below another root directory; where it is below this one, the store says so.
         if not os.path.lexists(context.directory) and cgroup.procs():
-            return [
-                f"$.linux.cgroupsPath: the cgroup {cgroup.primary} has processes of somebody else"
-                " in it; choose another id, or name a cgroup of the container's own"
-            ]
+            taken = f"the cgroup {cgroup.primary} has processes of somebody else in it"
+            remedy = "choose another id, or name a cgroup of the container's own"
+            return [f"$.linux.cgroupsPath: {taken}; {remedy}"]
         return [
             f"$.linux.resources: needs the cgroup controller {name!r}, which this host has not"
             for name in missing_controllers(detect(), resources)
