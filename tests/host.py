@@ -71,12 +71,13 @@ def take(root: str) -> Snapshot:
     """
     gc.collect()  # a descriptor that only a dead cycle holds is no leak
     zygote = launcher.get()
-    spare = _spare(zygote.pid)
+    children = _children()
+    spare = _spare(zygote.pid, children)
     return Snapshot(
         mounts=frozenset(_mounts()),
         cgroups=frozenset(_cgroups()),
         interfaces=frozenset(_interfaces()),
-        processes=frozenset(_descendants(os.getpid(), {zygote.pid, spare})),
+        processes=frozenset(_descendants(os.getpid(), children, {zygote.pid, spare})),
         descriptors=frozenset(_descriptors(zygote)),
         zygote=frozenset(_zygote_descriptors(zygote.pid, spare)),
         files=frozenset(files(root)),
@@ -142,29 +143,33 @@ def stat_fields(pid: int) -> tuple[str, str, int] | None:
     return text[text.index("(") : text.rindex(")") + 1], state, int(parent)
 
 
-def _children(parent: int) -> list[int]:
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            fields = stat_fields(int(name))
-            if fields is not None and fields[2] == parent:
-                found.append(int(name))
-    return found
+def _children() -> dict[int, list[int]]:
+    children: dict[int, list[int]] = {}
+    for name in sorted(filter(str.isdigit, os.listdir("/proc")), key=int):
+        fields = stat_fields(int(name))
+        if fields is not None:
+            children.setdefault(fields[2], []).append(int(name))
+    return children
 
 
-def _spare(zygote: int) -> int:
+def children_of(parent: int) -> list[int]:
+    """The pids of a process's children, zombies too; the oldest first."""
+    return _children().get(parent, [])
+
+
+def _spare(zygote: int, children: dict[int, list[int]]) -> int:
     """The child that the zygote has made in advance, if it has (0: it has not).
 
     It looks like an init that waits to be started; all but the youngest of these are one.
     """
-    waiting = [pid for pid in _children(zygote) if launcher.is_waiting_init(pid)]
+    waiting = [pid for pid in children.get(zygote, []) if launcher.is_waiting_init(pid)]
     return waiting[-1] if waiting else 0
 
 
-def _descendants(top: int, lasting: set[int]) -> list[str]:
+def _descendants(top: int, children: dict[int, list[int]], lasting: set[int]) -> list[str]:
     found, parents = [], [top]
     while parents:
-        for pid in _children(parents.pop()):
+        for pid in children.get(parents.pop(), []):
             parents.append(pid)
             fields = stat_fields(pid)
             if pid not in lasting and fields is not None:
@@ -192,12 +197,3 @@ def _zygote_descriptors(zygote: int, spare: int) -> list[str]:
         return []  # it is not dumpable, so an ordinary user may not look
     # Of the spare child it holds a pidfd and a socket.
     return [f"{held - 2 if spare else held} descriptors"]
-
-
-def reap_adopted(pids: set[int]) -> None:
-    """Reap processes that lost their parent and became this subreaper's children."""
-    for pid in pids:
-        try:
-            os.waitpid(pid, 0)
-        except ChildProcessError:
-            continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import signal
 import sys
@@ -32,6 +33,8 @@ def main() -> NoReturn:
     """The console script: run the command of this process's arguments, and end the process."""
     # A command lives for milliseconds: no garbage of it is worth looking for.
     gc.disable()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr's are; better than none
     status = run(sys.argv[1:])
     sys.stderr.flush()
     if threading.active_count() > 1:

@@ -20,6 +20,7 @@ freeze     stop every process, wait until the kernel says so; with ``thaw`` and 
 processes  the pids of all processes, as the host sees them
 stats      what the container uses
 exec       another process inside
+forget     drop what is on record of processes that are gone
 update     change resource limits
 ========== ==================================================================================
 """
@@ -175,9 +176,21 @@ class InterfaceStats:
 
 
 def ability(
-    handlers: Handlers, name: str, context: HandlerContext | None, *, room: str = "exec"
+    handlers: Handlers,
+    name: str,
+    context: HandlerContext | None,
+    *,
+    room: str = "exec",
+    doing: str | None = None,
 ) -> Callable[..., Any]:
     """The handler's function of this name.
+
+    Args:
+        handlers: The container's.
+        name: The ability.
+        context: The container's, to ask whether the ability can be used with it.
+        room: Which of the handlers.
+        doing: What it is wanted for, in the words of an error; else the ability's name.
 
     Raises:
         NotSupported: The handler has none, or says (``lacks``) why it cannot be used here.
@@ -187,13 +200,13 @@ def ability(
     if function is None:
         target = "" if context is None else f" container {context.id!r}"
         raise NotSupported(
-            f"{name}{target}: the {room} handler {handlers.names[room]!r} cannot do that"
+            f"{doing or name}{target}: the {room} handler {handlers.names[room]!r} cannot do that"
         )
     lacks = getattr(handler, "lacks", None)
     if lacks is not None and context is not None:
         reason = lacks(context, name)
         if reason:
-            raise NotSupported(f"{name} container {context.id!r}: {reason}")
+            raise NotSupported(f"{doing or name} container {context.id!r}: {reason}")
     result: Callable[..., Any] = function
     return result
 

@@ -194,8 +194,9 @@ def overlay_directories(
         os.mkdir(path, 0o755)
     kernel.mount(merged, merged, "", kernel.MS_BIND, "")
     for name in names:
+        mode = os.stat(f"/{name}").st_mode & 0o777  # the upper layer's own root is what is seen
         for path in (upper, work, merged):
-            os.mkdir(f"{path}/{name}", 0o755)
+            os.mkdir(f"{path}/{name}", mode)
         data = f"lowerdir=/{name},upperdir={upper}/{name},workdir={work}/{name}{options}"
         kernel.mount("overlay", f"{merged}/{name}", "overlay", 0, data)
     init.rootfs = os.open(merged, _DIRECTORY | os.O_CLOEXEC)
@@ -358,6 +359,25 @@ def pivot_root(init: Init) -> None:
     os.chdir("/")
     os.close(init.rootfs)
     init.rootfs = -1
+    _check_namespace_root(init)
+
+
+def _check_namespace_root(init: Init) -> None:
+    """See that the new root is the root of the whole mount namespace.
+
+    In a chroot, pivot_root(2) moves the process's root alone; whoever joined the namespace later
+    (`exec`, nsenter) would be in the host's root. setns(2) goes where they would go.
+    """
+    root = os.stat("/")
+    namespace = os.open("../ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=init.proc)
+    try:
+        kernel.setns(namespace, kernel.CLONE_NEWNS)
+    finally:
+        os.close(namespace)
+    if not os.path.samestat(root, os.stat("/")):
+        raise OperationError(
+            errno.EINVAL, "the runtime runs in a chroot; give it a mount namespace instead"
+        )
 
 
 def remount_readonly(init: Init, path: str) -> None:

@@ -68,7 +68,7 @@ def init_gone(attempt: Attempt) -> None:
 
 def can_freeze(attempt: Attempt) -> None:
     """The exec handler can freeze this container."""
-    ability(attempt.handlers, "freeze", attempt.context)
+    ability(attempt.handlers, "freeze", attempt.context, doing="pause")
 
 
 def can_update(attempt: Attempt) -> None:

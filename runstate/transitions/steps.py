@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from attrs import asdict, frozen
 
 from runstate.errors import StateInvalid
-from runstate.handlers.contract import ability
+from runstate.handlers.contract import ability, offers
 from runstate.transitions import exits
 
 if TYPE_CHECKING:
@@ -247,6 +247,8 @@ class StartProcess(Step):
         child = attempt.outcome.pop("child", None)
         if child is not None:
             child.kill(attempt.context.deadline)
+        if offers(attempt.handlers, "forget"):
+            ability(attempt.handlers, "forget", attempt.context)(attempt.context)
 
 
 _KINDS: dict[str, type[Step]] = {

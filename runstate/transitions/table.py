@@ -100,6 +100,9 @@ TABLE: tuple[Transition, ...] = (
     Transition("destroy", _ALIVE, _ABSENT, destroy.plan, destroy.FORCED_GUARDS, final=True),
 )
 
+# What nobody asks for: these bring a saved status to what the kernel says.
+_OF_THE_KERNEL = frozenset({"started", "freeze", "exited"})
+
 TRIGGERS: tuple[str, ...] = tuple(dict.fromkeys(row.trigger for row in TABLE))
 
 
@@ -120,9 +123,10 @@ def illegal(trigger: str, status: Status, container_id: str) -> IllegalTransitio
     """The error for a trigger that a status does not allow, by libcontainer's code for it."""
     legal = allowed(status)
     kind = _illegal_kind(trigger, status)
+    of_callers = [name for name in legal if name not in _OF_THE_KERNEL]
     return kind(
         f"{trigger} container {container_id!r}: it is {status}, which allows only"
-        f" {', '.join(legal)}",
+        f" {', '.join(of_callers)}",
         trigger=trigger,
         status=status,
         allowed=legal,

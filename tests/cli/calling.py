@@ -8,6 +8,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +86,12 @@ class Cli:
     def run(self, *words: str, **options: Any) -> Done:
         """Run a command as a process of its own to its end."""
         options.setdefault("stdin", subprocess.DEVNULL)
-        process = self.spawn(
-            *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-        )
-        out, err = process.communicate(timeout=_SECONDS)
-        return Done(process.returncode, out, err)
+        # Files and not pipes: what the command leaves running may hold them open for long.
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            status = self.spawn(*words, stdout=out, stderr=err, **options).wait(_SECONDS)
+            out.seek(0)
+            err.seek(0)
+            return Done(status, out.read(), err.read())
 
     def state(self, container_id: str) -> dict[str, Any]:
         """What `state` prints."""

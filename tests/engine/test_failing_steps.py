@@ -170,7 +170,7 @@ def pids_max_files(id_: str) -> list[str]:
     found = []
     for mount_point in host.cgroup_mount_points():
         for directory, _, files in os.walk(mount_point):
-            if os.path.basename(directory) == id_ and "pids.max" in files:
+            if directory.endswith(id_) and "pids.max" in files:
                 found.append(f"{directory}/pids.max")
     return found
 

@@ -316,6 +316,8 @@ class LinuxExec:
             plan.append(operations.sethostname(config.hostname))
         if config.domainname:
             plan.append(operations.setdomainname(config.domainname))
+        # Only here, as runc does it: a further process finds its directory or fails.
+        plan.append(operations.make_cwd(config.process.cwd))
         plan += compile_program(config.process, own_userns=bool(namespaces & _USER))
         plan += [
             operations.on_record(),

@@ -164,8 +164,20 @@ class ProcessExec:
             _execute(spec.process),
         ]
         child = lifecycle.start_process(plan, spec.stdio, [], None, context)
-        _remember(context.directory, child.identity)
+        try:
+            self.forget(context)
+            _remember(context.directory, child.identity)
+        except BaseException:
+            child.kill(context.deadline)
+            self.forget(context)
+            raise
         return child
+
+    def forget(self, context: HandlerContext) -> None:
+        """Drop the records of processes that are gone; the container's lock is held."""
+        for process in _remembered(context.directory):
+            if not processes.is_alive(process):
+                _forget(context.directory, process)
 
     # --- processes ------------------------------------------------------------------------------
 
@@ -229,6 +241,16 @@ def _remember(directory: str, process: ProcessIdentity) -> None:
         raise OperationFailed.from_os_error(
             f"put process {process.pid} on record", error
         ) from error
+
+
+def _forget(directory: str, process: ProcessIdentity) -> None:
+    path = f"{directory}/{_RECORDS}/{process.pid}"
+    try:
+        os.unlink(f"{path}/start")
+        os.rmdir(path)
+        os.rmdir(f"{directory}/{_RECORDS}")
+    except OSError:
+        return  # others are still on record there; or it is done, or goes with the directory
 
 
 def _remembered(directory: str) -> list[ProcessIdentity]:

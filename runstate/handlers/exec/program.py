@@ -48,7 +48,6 @@ def compile_program(process: Any, *, own_userns: bool) -> list[Operation]:
     )
     plan += [
         operations.drop_bounding(bounding),
-        operations.make_cwd(process.cwd),
         operations.chdir(process.cwd),
         # An ordinary user's user namespace denies setgroups(2) (user_namespaces(7)).
         operations.set_user(uid, gid, groups if groups or not own_userns else None),
