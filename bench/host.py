@@ -38,20 +38,32 @@ def version_of(program: str) -> str:
 
 
 @contextmanager
-def ready_for_crun() -> Iterator[list[str]]:
-    """A host that crun runs on.
+def private_mounts() -> Iterator[list[str]]:
+    """What all contenders alike need mounted, in a mount namespace of the bench's own.
 
-    crun refuses a hybrid host whose cgroup2 has a controller. Mounting a controller's v1
-    hierarchy takes it away from cgroup2, so that is done here, in a mount namespace of the
-    bench's own, for all contenders alike; in the end it is given back.
+    /run, where every contender has its root directory, is in memory, as systemd has it. And
+    crun refuses a hybrid host whose cgroup2 has a controller; mounting a controller's v1
+    hierarchy takes it away from cgroup2, and in the end it is given back.
 
     Yields:
-        What was done, in words; nothing on other hosts.
+        What was done, in words; nothing on most hosts.
     """
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("none", "/", "", kernel.MS_SLAVE | kernel.MS_REC, "")
     with ExitStack() as stack:
-        yield [_move_to_v1(name, stack) for name in _to_be_moved()]
+        changes = [_move_to_v1(name, stack) for name in _to_be_moved()]
+        if _fstype_of("/run") != "tmpfs":
+            kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
+            stack.callback(kernel.umount2, "/run", kernel.MNT_DETACH)
+            changes.append("/run is a tmpfs for the time of the bench")
+        yield changes
+
+
+def _fstype_of(mount_point: str) -> str | None:
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        mounts = [line.split(" ") for line in file]
+    found = [m[m.index("-", 6) + 1] for m in mounts if m[4] == mount_point]
+    return found[-1] if found else None
 
 
 def _to_be_moved() -> list[str]:

@@ -2,41 +2,38 @@
 
 The action runs in a forked child that counts the lines of the package as it goes; at the line
 that is asked for it kills itself with SIGKILL, so no handler, `finally` or destructor runs.
-What it has started becomes this process's to reap, as a subreaper (prctl(2)), so that the
-host's snapshot sees it.
+Between it and this process is another, which adopts and reaps what the killed one leaves
+behind, as any machine's init does, until there is nothing left of it.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
-import threading
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import runstate
 from runstate.init import kernel
-from tests import host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _PR_SET_CHILD_SUBREAPER = 36
-_lock = threading.Lock()
-_forked: set[int] = set()
 _PACKAGE = os.path.dirname(runstate.__file__) + os.sep
+_PATIENCE_MS = 5000
+
+# The adopters whose wards may still live.
+_adopters: list[int] = []
 
 
 def count_lines(action: Callable[[], object]) -> int:
     """How many lines of the package the action executes, in a child that lives to its end."""
-    reader, writer = os.pipe()
-    pid = _fork(action, lambda count: os.write(writer, b"%d" % count), -1)
-    os.close(writer)
-    with open(reader, "rb") as pipe:
-        counted = pipe.read()
-    assert _wait(pid) == 0, "the action failed in the child"
-    return int(counted)
+    status, count = _run(action, -1)
+    assert status == 0, "the action failed in the child"
+    return count
 
 
 def killed_at(action: Callable[[], object], line: int) -> bool:
@@ -45,7 +42,7 @@ def killed_at(action: Callable[[], object], line: int) -> bool:
     The lines of two runs are not the same where the kernel's answers differ, so a late line may
     not be reached.
     """
-    status = _wait(_fork(action, lambda _count: None, line))
+    status, _count = _run(action, line)
     assert status in (0, signal.SIGKILL), "the action failed in the child"
     return status != 0
 
@@ -57,22 +54,50 @@ def sample(total: int, points: int) -> Iterator[int]:
         yield 1 + number * (total - 1) // max(1, points - 1)
 
 
-def _fork(action: Callable[[], object], report: Callable[[int], object], fatal: int) -> int:
-    with _lock:
-        pid = os.fork()
-        if pid == 0:
-            _run(action, report, fatal)
-        _forked.add(pid)
-    return pid
+def reap() -> None:
+    """Wait until all that the killed have left behind has ended; not for ever."""
+    while _adopters:
+        pid = _adopters.pop()
+        pidfd = os.pidfd_open(pid)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        if not poll.poll(_PATIENCE_MS):
+            os.kill(pid, signal.SIGKILL)
+        os.close(pidfd)
+        os.waitpid(pid, 0)
 
 
-def _wait(pid: int) -> int:
-    _, status = os.waitpid(pid, 0)
-    _forked.discard(pid)
-    return status
+def _run(action: Callable[[], object], fatal: int) -> tuple[int, int]:
+    """The wait status of the child, and how many lines it has counted (0: it was killed)."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _adopt(action, fatal, writer)
+    _adopters.append(pid)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        status, _, count = pipe.read().partition(b" ")
+    return int(status), int(count or 0)
 
 
-def _run(action: Callable[[], object], report: Callable[[int], object], fatal: int) -> None:
+def _adopt(action: Callable[[], object], fatal: int, writer: int) -> NoReturn:
+    try:
+        kernel.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        reader, counted = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _act(action, fatal, counted)
+        os.close(counted)
+        _, status = os.waitpid(child, 0)
+        os.write(writer, b"%d %s" % (status, os.read(reader, 100)))
+        os.close(writer)
+        while True:
+            os.wait()
+    finally:
+        os._exit(0)  # no child is left
+
+
+def _act(action: Callable[[], object], fatal: int, counted: int) -> NoReturn:
     count = 0
 
     def trace(frame: Any, event: str, _argument: Any) -> Any:
@@ -90,37 +115,10 @@ def _run(action: Callable[[], object], report: Callable[[int], object], fatal: i
         sys.settrace(trace)
         action()
         sys.settrace(None)
-        report(count)
+        os.write(counted, b"%d" % count)
         status = 0
     except BaseException:
         sys.settrace(None)
         traceback.print_exc()
     finally:
         os._exit(status)
-
-
-class Orphans:
-    """The processes whose parents were killed: while it lasts, this process adopts and reaps them.
-
-    A pid namespace ends only when all of its processes are reaped (pid_namespaces(7)), so this
-    has to go on in the background, as in any init.
-    """
-
-    def __init__(self) -> None:
-        kernel.prctl(_PR_SET_CHILD_SUBREAPER, 1)
-        self._own = set(host.children_of(os.getpid()))
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._reap)
-        self._thread.start()
-
-    def _reap(self) -> None:
-        while not self._over.wait(0.002):
-            with _lock:
-                for pid in set(host.children_of(os.getpid())) - self._own - _forked:
-                    os.waitpid(pid, os.WNOHANG)
-
-    def close(self) -> None:
-        """Adopt no more."""
-        self._over.set()
-        self._thread.join()
-        kernel.prctl(_PR_SET_CHILD_SUBREAPER, 0)

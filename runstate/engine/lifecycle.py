@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from runstate.config import Config
     from runstate.engine.container import Container
     from runstate.engine.hooks import Hooks
+    from runstate.handlers.contract import Handler
     from runstate.persistence.store import ContainerDirectory
     from runstate.transitions.table import Transition
 
@@ -41,6 +42,15 @@ class LiveObjects:
 
     def __init__(self) -> None:
         self.rooms: dict[str, dict[str, Any]] = {}
+        # The saved options that were structured last, and what came of it.
+        self._structured: dict[str, tuple[Any, Any]] = {}
+
+    def substate(self, room: str, handler: Handler, options: Any) -> Substate:
+        """The substate that these saved options are of."""
+        known = self._structured.get(room)
+        if known is None or known[0] is not options:
+            known = self._structured[room] = (options, structure(handler, options))
+        return Substate(known[1], self.rooms.setdefault(room, {}))
 
 
 class Lifecycle:
@@ -91,9 +101,7 @@ class Lifecycle:
             config=config,
             init=state.init if same_boot else None,
             substates={
-                room: Substate(
-                    structure(handlers[room], saved.options), self.live.rooms.setdefault(room, {})
-                )
+                room: self.live.substate(room, handlers[room], saved.options)
                 for room, saved in (
                     ("fs", state.fs), ("network", state.network), ("exec", state.exec),
                 )
@@ -110,7 +118,10 @@ class Lifecycle:
             waiting=alive
             and state.status is Status.CREATED
             and ability(handlers, "waiting", None)(context),
-            frozen=alive and offers(handlers, "frozen") and handlers.exec.frozen(context),  # type: ignore[attr-defined]
+            frozen=alive
+            and state.status is not Status.CREATED
+            and offers(handlers, "frozen")
+            and handlers.exec.frozen(context),  # type: ignore[attr-defined]
         )
 
     # --- settling -----------------------------------------------------------------------------

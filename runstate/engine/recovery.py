@@ -183,9 +183,10 @@ def from_journal(
             "neither its state.json nor its journal can be read; its cgroup and directory have"
             " to be removed by hand",
         ) from cause
+    committed = [record.data["status"] for record in records if record.kind == "commit"]
     return State(
         id=container_id,
-        status=Status.CREATED,
+        status=Status(committed[-1]) if committed else Status.CREATED,
         config=facts["config"],
         created=created,
         bundle=facts["bundle"],

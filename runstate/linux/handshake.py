@@ -158,18 +158,16 @@ def release(
 
 def _read_to_end(fifo: int, pidfd: int, deadline: float) -> bytes:
     poll = select.poll()
-    poll.register(fifo, select.POLLIN)
+    # Init's first byte is no news; that nobody writes any more (POLLHUP, always told) is.
+    poll.register(fifo, 0)
     poll.register(pidfd, select.POLLIN)
+    ready = dict(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+    if not ready:
+        raise DeadlineExceeded("start: init did not go on in time after its fifo was opened")
     message = b""
-    while True:
-        left = deadline - time.monotonic()
-        ready = dict(poll.poll(max(0.0, left) * 1000))
-        if fifo in ready:
-            chunk = os.read(fifo, _LARGEST_REPORT)
-            if not chunk:
-                return message
+    try:
+        while chunk := os.read(fifo, _LARGEST_REPORT):
             message += chunk
-        elif pidfd in ready:
-            return message
-        elif left <= 0:
-            raise DeadlineExceeded("start: init did not go on in time after its fifo was opened")
+    except BlockingIOError:
+        pass  # init has ended, and another process has the fifo open still
+    return message

@@ -101,6 +101,9 @@ def waits_for(pid: int) -> str:
         where = read_text(f"/proc/{pid}/wchan").strip()
     except OSError:
         where = ""
+    if where == "zap_pid_ns_processes":
+        # The end of a pid namespace waits for all that was in it (pid_namespaces(7)).
+        return "waiting for processes of its pid namespace that their parents have not reaped"
     words = {"D": "in uninterruptible sleep", "T": "stopped", "Z": "a zombie"}.get(
         state, f"in state {state}"
     )

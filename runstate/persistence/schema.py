@@ -48,6 +48,23 @@ _EXIT_KEYS = frozenset(("code", "signal", "time"))
 _SUBSTATE_KEYS = frozenset(("handler", "options"))
 
 
+# The texts of configs that were saved lately, with the config itself, which keeps its id() from
+# being another's: in a container's life the config is most of each state, and always the same.
+_config_texts: dict[int, tuple[dict[str, Any], str]] = {}
+_CONFIG_TEXTS = 64
+
+
+def _config_text(config: dict[str, Any]) -> str:
+    known = _config_texts.get(id(config))
+    if known is not None:
+        return known[1]
+    text = encode_json(config)
+    if len(_config_texts) >= _CONFIG_TEXTS:
+        _config_texts.clear()
+    _config_texts[id(config)] = (config, text)
+    return text
+
+
 def encode(state: State) -> bytes:
     """The text of state.json, with a newline at its end.
 
@@ -55,7 +72,9 @@ def encode(state: State) -> bytes:
         StateInvalid: A handler's options, or the config, hold what JSON has not.
     """
     try:
-        return encode_json(dump(state)).encode("ascii") + b"\n"
+        raw = dump(state)
+        config = _config_text(raw.pop("config"))
+        return f'{encode_json(raw)[:-1]},"config":{config}}}\n'.encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise StateInvalid(
             f"the state of container {state.id!r} cannot be saved as JSON: {error}"

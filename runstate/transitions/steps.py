@@ -247,6 +247,7 @@ class StartProcess(Step):
         child = attempt.outcome.pop("child", None)
         if child is not None:
             child.kill(attempt.context.deadline)
+            child.close()
         if offers(attempt.handlers, "forget"):
             ability(attempt.handlers, "forget", attempt.context)(attempt.context)
 

@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def orphans(clean_host: host.Snapshot) -> Iterator[None]:  # noqa: ARG001 - reap before it looks
-    """Adopts what the killed leave behind."""
-    adopted = killing.Orphans()
+def reaped(clean_host: host.Snapshot) -> Iterator[None]:  # noqa: ARG001 - reap before it looks
+    """Nobody is left when the host is looked at."""
     yield
-    adopted.close()
+    killing.reap()
+
+
+def assert_nothing_left(before: host.Snapshot, root: str) -> None:
+    """What the killed left behind has gone by itself, or with the recovery."""
+    killing.reap()
+    host.assert_same(before, root)
 
 
 def load(make: Maker, id_: str) -> Container | None:
@@ -69,7 +74,7 @@ def test_a_create_killed_anywhere_is_undone_or_whole(make, root):
             assert_legal(container.history())
             container.start()
             container.destroy(force=True)
-        host.assert_same(before, root)
+        assert_nothing_left(before, root)
     assert False in outcomes
 
 
@@ -93,7 +98,7 @@ def test_a_recovery_that_is_killed_itself_is_finished_by_the_next(make, root):
         killing.killed_at(create, late)
         killing.killed_at(recover, line)
         assert load(make, id_) is None, line
-        host.assert_same(before, root)
+        assert_nothing_left(before, root)
 
 
 @pytest.mark.parametrize("status", ["stopped", "running", "paused"])
@@ -121,7 +126,7 @@ def test_a_destroy_killed_anywhere_is_finished_or_has_not_begun(make, root, stat
             assert_legal(container.history())
             container.destroy(force=True)
         assert_legal(make.factory.history(id_))
-        host.assert_same(before, root)
+        assert_nothing_left(before, root)
 
 
 OTHERS: dict[str, tuple[bool, Callable[[Container], object]]] = {
@@ -167,7 +172,7 @@ def test_a_transition_killed_anywhere_leaves_a_container_that_tells_the_truth(
             container.resume()
         assert container.exec(["true"], stdin=DEVNULL).returncode == 0
         container.destroy(force=True)
-        host.assert_same(before, root)
+        assert_nothing_left(before, root)
 
 
 def all_stopped(container: Container) -> bool:
@@ -199,7 +204,7 @@ def test_a_start_killed_anywhere_has_started_the_program_or_not(make, root, poin
         assert command(container.pid) == "sleep", line
         assert_legal(container.history())
         container.destroy(force=True)
-        host.assert_same(before, root)
+        assert_nothing_left(before, root)
 
 
 def command(pid: int | None) -> str:

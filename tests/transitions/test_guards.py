@@ -106,7 +106,7 @@ def test_init_gone_refuses_an_init_that_lives(make):
 
 
 def test_can_freeze_refuses_a_handler_that_cannot(plain):
-    with pytest.raises(NotSupported, match="freeze container .* handler 'plain' cannot do that"):
+    with pytest.raises(NotSupported, match="pause container .* handler 'plain' cannot do that"):
         plain.pause()
     assert plain.status == "running"
 

@@ -127,7 +127,6 @@ def test_a_trigger_in_the_middle_of_pausing_does_what_the_table_says(make, trigg
             assert tried.status is Status.PAUSING
         elif forced:
             lifecycle.directory.retire()
-            container._close()
         else:
             assert lifecycle.load().status == transition.dest_from(Status.PAUSING)
     if not forced:

@@ -150,6 +150,7 @@ def start_process(
         shake.close()
         if child is not None:
             child.kill(context.deadline)
+            child.close()
         raise
     shake.close()
     return child

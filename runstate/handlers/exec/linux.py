@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
 from runstate.config.memo import json_form
-from runstate.errors import OperationFailed
+from runstate.errors import InitDied, OperationFailed, explain_errno
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
 from runstate.handlers.exec import idmaps, lifecycle
 from runstate.handlers.exec.program import compile_program, compile_setup
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from runstate.config import Config
     from runstate.linux.launcher import Child
     from runstate.linux.operations import Operation
+    from runstate.states.state import ProcessIdentity
 
 _CLONE_FLAGS = {
     "user": kernel.CLONE_NEWUSER,
@@ -39,6 +41,12 @@ _CLONE_FLAGS = {
 # namespace; these two are clone3's. The rest init makes itself, while the engine goes on.
 _BY_CLONE = kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID
 _EARLY = kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+_NO_USER_NAMESPACES = (errno.EPERM, errno.ENOSPC, errno.EUSERS)
+_NO_USER_NAMESPACE = (
+    "$.linux.namespaces: an ordinary user's container needs a user namespace of its own, with"
+    " uidMappings and gidMappings; Config.default asks for one, and so does `runstate spec"
+    " --rootless`"
+)
 _NO_CGROUP = "it has no cgroup, which an ordinary user gets only where one is delegated"
 
 
@@ -77,6 +85,8 @@ class LinuxExec:
         return problems or self._missing_on_host(context)
 
     def _missing_on_host(self, context: HandlerContext) -> list[str]:
+        if os.geteuid() != 0 and not _namespaces(context.config) & kernel.CLONE_NEWUSER:
+            return [_NO_USER_NAMESPACE]
         resources = _resources(context.config, with_defaults=False)
         paths = self._plan_cgroup(context)
         if not paths:
@@ -194,11 +204,15 @@ class LinuxExec:
         child: Child = substate.objects["child"]
         plan = self._compile(context, options)
         handshake.send_plan(plan, context.deadline)
-        init = child.identity
         if options.namespaces & kernel.CLONE_NEWUSER:
-            idmaps.write_maps(init.pid, context.config)
+            idmaps.write_maps(_identity(child, options.namespaces).pid, context.config)
             handshake.proceed()
-        handshake.await_ready()
+        try:
+            handshake.await_ready()
+        except InitDied:
+            _identity(child, options.namespaces)  # if there never was a process, it says why
+            raise
+        init = _identity(child, options.namespaces)
         context.init = init
         context.note({"init_process_pid": init.pid, "init_process_start": init.start})
         handshake.proceed()
@@ -356,6 +370,23 @@ def _cgroup(context: HandlerContext) -> Cgroup | None:
     substate = context.substates.get("exec")
     cgroup: Cgroup | None = substate.options.cgroup if substate is not None else None
     return cgroup
+
+
+def _identity(child: Child, namespaces: int) -> ProcessIdentity:
+    try:
+        return child.identity
+    except OperationFailed as error:
+        if not namespaces & kernel.CLONE_NEWUSER or error.errno not in _NO_USER_NAMESPACES:
+            raise
+        # user_namespaces(7), namespaces(7); the last two are Debian's and Ubuntu's own.
+        raise OperationFailed(
+            error.operation,
+            f"{explain_errno(error.errno)}; it was to have a new user namespace, which this host"
+            " may not grant: see the sysctls user.max_user_namespaces,"
+            " kernel.unprivileged_userns_clone and"
+            " kernel.apparmor_restrict_unprivileged_userns",
+            error.errno,
+        ) from error
 
 
 def _required(context: HandlerContext) -> Cgroup:
