@@ -17,8 +17,10 @@ from runstate.config import load as load_config
 from runstate.engine import recovery
 from runstate.engine.hooks import Hooks
 from runstate.engine.process import Process
+from runstate.engine.runner import attach
 from runstate.engine.streams import PIPE, Streams
 from runstate.errors import (
+    AfterHookFailed,
     ContainerNotExists,
     ContainerNotRunning,
     DeadlineExceeded,
@@ -187,10 +189,29 @@ class Container:
                     state = attempt.state or state
                 if triggers[-1] == "destroy":
                     lifecycle.directory.retire()
-        finally:
-            for event in events:
-                self._hooks.run_after(event)
+        except BaseException as error:
+            failed = self._run_after(events)
+            if failed is not None:
+                attach(error, failed)
+            raise
+        failed = self._run_after(events)
+        if failed is not None:
+            if "child" in outcome:
+                outcome["child"].close()  # it goes on, but the caller never gets to hold it
+            raise failed
         return outcome
+
+    def _run_after(self, events: list[TransitionEvent]) -> AfterHookFailed | None:
+        failed: AfterHookFailed | None = None
+        for event in events:
+            try:
+                self._hooks.run_after(event)
+            except AfterHookFailed as error:
+                if failed is None:
+                    failed = error
+                else:
+                    failed.add_cleanup_error(error)
+        return failed
 
     def _settle_after(self, error: RuntimeStateError) -> None:
         """A failure may have cost the container its init; say so in its state."""

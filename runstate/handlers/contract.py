@@ -21,7 +21,7 @@ processes  the pids of all processes, as the host sees them
 stats      what the container uses
 exec       another process inside
 forget     drop what is on record of processes that are gone
-update     change resource limits
+update     change resource limits; undone by ``restore_limits`` of what ``limits`` told before
 ========== ==================================================================================
 """
 

@@ -150,6 +150,7 @@ class Launcher:
         self._process = process.popen
         self._control = process.control
         self._last_words = process.last_words
+        self._said = b""
 
     def launch(
         self,
@@ -201,13 +202,17 @@ class Launcher:
 
     def last_words(self) -> str:
         """What the zygote wrote to its standard error: only ever a bug's traceback."""
-        return os.pread(self._last_words, 4096, 0).decode("utf-8", "replace").strip()
+        if self._last_words >= 0:
+            self._said = os.pread(self._last_words, 4096, 0)
+        return self._said.decode("utf-8", "replace").strip()
 
     def close(self) -> None:
         """Let the zygote go, and reap it. Containers go on."""
         self._control.close()
         self._process.wait()
-        os.close(self._last_words)
+        self.last_words()
+        last_words, self._last_words = self._last_words, -1
+        os.close(last_words)
 
     def disown(self) -> None:
         """In a forked child: the zygote is the parent's."""
@@ -232,7 +237,10 @@ def get() -> Launcher:
     """This process's zygote, started if need be."""
     global _launcher  # noqa: PLW0603 - one for each process is the point
     with _lock:
-        if _launcher is None or not _launcher.alive():
+        if _launcher is not None and not _launcher.alive():
+            _launcher.close()
+            _launcher = None
+        if _launcher is None:
             _launcher = Launcher(zygote_process.take())
         return _launcher
 

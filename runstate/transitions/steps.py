@@ -188,11 +188,11 @@ class CollectExit(Step):
 
 @frozen
 class ApplyResources(Step):
-    """Change limits; the undo applies the former ones."""
+    """Change limits; the undo puts back what the handler's ``limits`` told before."""
 
     kind = "apply-resources"
     resources: dict[str, Any]
-    former: dict[str, Any]
+    former: dict[str, str]
 
     def describe(self) -> str:
         """See Step."""
@@ -208,7 +208,8 @@ class ApplyResources(Step):
     def undo(self, attempt: Attempt) -> None:
         """See Step."""
         if self.former:
-            ability(attempt.handlers, "update", attempt.context)(attempt.context, self.former)
+            restore = ability(attempt.handlers, "restore_limits", attempt.context)
+            restore(attempt.context, self.former)
 
 
 def _with_resources(config: dict[str, Any], resources: dict[str, Any]) -> dict[str, Any]:

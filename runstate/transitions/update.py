@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runstate.handlers.contract import ability, offers
 from runstate.transitions.guards import can_update
 from runstate.transitions.steps import ApplyResources, Step
 
@@ -14,8 +15,9 @@ GUARDS = (can_update,)
 
 
 def plan(attempt: Attempt) -> list[Step]:
-    """Apply the new limits; the former ones, as the saved config has them, are the undo."""
+    """Apply the new limits; what the kernel has now is the undo."""
     wanted: dict[str, Any] = attempt.arguments["resources"]
-    saved = attempt.state.config if attempt.state is not None else {}
-    former = saved.get("linux", {}).get("resources", {})
-    return [ApplyResources(wanted, {key: former[key] for key in wanted if key in former})]
+    former: dict[str, str] = {}
+    if offers(attempt.handlers, "limits"):
+        former = ability(attempt.handlers, "limits", attempt.context)(attempt.context, wanted)
+    return [ApplyResources(wanted, former)]

@@ -100,7 +100,8 @@ class Cli:
 
     def await_status(self, container_id: str, status: str) -> dict[str, Any]:
         """The state as soon as it has this status."""
-        return until(lambda: self._if_status(container_id, status))
+        state: dict[str, Any] = until(lambda: self._if_status(container_id, status))
+        return state
 
     def _if_status(self, container_id: str, status: str) -> dict[str, Any] | None:
         done = self("state", container_id)

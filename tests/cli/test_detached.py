@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,15 @@ def test_a_detached_container_survives_its_caller_as_the_nearest_subreapers_chil
         assert (done.status, done.out, done.err) == (0, "", "")
         pid = cli.state(f"{new_id}.{command[0]}")["pid"]
 
-        until(lambda pid=pid: pid in children())
+        until(partial(_adopted, pid))
         os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         assert os.WTERMSIG(status) == signal.SIGKILL
         cli.await_status(f"{new_id}.{command[0]}", "stopped")
+
+
+def _adopted(pid: int) -> bool:
+    return pid in children()
 
 
 def test_who_is_a_subreaper_learns_the_exit_status_and_so_does_the_state(
@@ -37,7 +42,7 @@ def test_who_is_a_subreaper_learns_the_exit_status_and_so_does_the_state(
 ) -> None:
     cli.run("create", "-b", bundle("sh", "-c", "exit 12"), new_id)
     pid = cli.state(new_id)["pid"]
-    until(lambda: pid in children())
+    until(partial(_adopted, pid))
 
     assert cli.run("start", new_id).status == 0
     until(lambda: children()[pid] == "Z")
@@ -149,7 +154,7 @@ def test_a_detached_exec_goes_on_and_dies_with_its_container(
     assert (done.status, done.out, done.err) == (0, "", "")
     pid = int(pid_file.read_text())
     assert "sleep" in Path(f"/proc/{pid}/cmdline").read_text()
-    until(lambda: pid in children())
+    until(partial(_adopted, pid))
     delete = cli.spawn("delete", "--force", new_id)
     # A pid namespace ends when all that was in it is reaped, and this one is ours to reap.
     _, status = os.waitpid(pid, 0)

@@ -170,7 +170,8 @@ def test_an_impatient_second_interrupt_leaves_what_the_next_command_repairs(
     path = bundle("sleep", "1000")
     for _ in range(8):
         process = cli.spawn("run", "-b", path, new_id, stderr=subprocess.DEVNULL)
-        until(lambda p=process: os.path.exists(f"{cli.root}/{new_id}") or p.poll() is not None)
+        while not os.path.exists(f"{cli.root}/{new_id}") and process.poll() is None:
+            time.sleep(0.001)
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             time.sleep(0.001)

@@ -236,7 +236,7 @@ def test_the_config_instead_of_its_bundle(tmp_path):
 
 def test_a_bundle_whose_config_is_a_directory(tmp_path):
     (tmp_path / "config.json").mkdir()
-    with pytest.raises(ConfigInvalid, match="not a regular file"):
+    with pytest.raises(ConfigInvalid, match="Is a directory"):
         load(tmp_path)
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
+from runstate import Factory
 from runstate.engine.streams import DEVNULL
 from runstate.errors import RuntimeStateError
 from runstate.linux import launcher
 from runstate.transitions import steps
 from tests import host
-from tests.conftest import destroy_all
+from tests.conftest import Maker, destroy_all
 
 
 def kill_zygote() -> None:
@@ -28,8 +31,11 @@ def kill_zygote() -> None:
 @pytest.fixture(autouse=True)
 def working_zygote(clean_host, zygote):  # noqa: ARG001 - before the host is looked at again
     """Another zygote, that has had something to do, when the test is over."""
+    before = launcher.get().pid
     yield
-    subprocess.run([sys.executable, "-c", ""], check=True)  # reap nothing of ours by accident
+    if launcher.get().pid != before:
+        with tempfile.TemporaryDirectory(prefix="rs") as other:
+            Maker(Factory(other, "process")).running().destroy(force=True)
 
 
 @pytest.mark.parametrize("status", ["created", "running", "paused"])
@@ -92,14 +98,8 @@ def test_a_zygote_that_dies_in_the_middle_of_create_leaves_nothing(make, root, m
     else:
         container.start()
         container.destroy(force=True)
-    launcher.get()
-    warm(make)
+    make.running().destroy(force=True)
     host.assert_same(before, root)
-
-
-def warm(make) -> None:
-    """Wait until the new zygote has started and has a spare child, as the old one had."""
-    make.running("true").destroy(force=True)
 
 
 def test_an_exec_whose_zygote_has_died_before_is_made_by_another(make):
@@ -127,7 +127,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     except ProcessLookupError:
         return
     try:
-        poll = __import__("select").poll()
+        poll = select.poll()
         poll.register(pidfd)
         assert poll.poll(5000), "the zygote outlives its engine"
     finally:

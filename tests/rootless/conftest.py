@@ -171,9 +171,7 @@ def _exists(uid: int) -> bool:
 
 def _python_for_all() -> str:
     for path in (os.path.realpath(getattr(sys, "_base_executable", "")), *_CANDIDATES):
-        if os.path.exists(path) and all(
-            os.stat(part).st_mode & stat.S_IXOTH for part in (path, *Path(path).resolve().parents)
-        ):
+        if os.path.exists(path) and _executable_by_all(path):
             version = subprocess.run(
                 [path, "-c", "import sys; print(sys.version_info >= (3, 11))"],
                 capture_output=True, text=True, check=True,
@@ -181,6 +179,11 @@ def _python_for_all() -> str:
             if version.stdout == "True\n":
                 return path
     pytest.skip("no Python 3.11 or newer that an ordinary user can execute; install one in /usr")
+
+
+def _executable_by_all(path: str) -> bool:
+    parts = [Path(path), *Path(path).resolve().parents]
+    return all(part.stat().st_mode & stat.S_IXOTH for part in parts)
 
 
 def _copy(name: str, target: str) -> None:

@@ -18,7 +18,7 @@ EXAMPLES = [
     steps.Thaw(),
     steps.Kill(),
     steps.CollectExit(),
-    steps.ApplyResources({"pids": {"limit": 3}}, {"pids": {"limit": 5}}),
+    steps.ApplyResources({"pids": {"limit": 3}}, {"/cgroup/pids.max": "5"}),
     steps.StartProcess(("ls", "-l")),
 ]
 

@@ -288,6 +288,14 @@ class LinuxExec:
         """Change limits; device rules stay as they are."""
         _required(context).apply(resources)
 
+    def limits(self, context: HandlerContext, resources: dict[str, Any]) -> dict[str, str]:
+        """What the cgroup has now of what ``update`` would change, by file."""
+        return _required(context).current(resources)
+
+    def restore_limits(self, context: HandlerContext, limits: dict[str, str]) -> None:
+        """Put back what ``limits`` told."""
+        _required(context).restore(limits)
+
     def exec(self, context: HandlerContext, spec: ProcessSpec) -> Child:
         """Start a further process in init's namespaces and cgroup."""
         options: LinuxExecOptions = context.substates["exec"].options

@@ -169,6 +169,7 @@ class ProcessExec:
             _remember(context.directory, child.identity)
         except BaseException:
             child.kill(context.deadline)
+            child.close()
             self.forget(context)
             raise
         return child

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from runstate.init import kernel
 from runstate.linux import operations
 from runstate.linux.cgroups.layout import detect
+from runstate.linux.cgroups.paths import plan_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,5 +74,9 @@ def _hierarchy(
 
 def _container_paths(context: HandlerContext) -> dict[str, str]:
     substate = context.substates.get("exec")
-    paths = getattr(substate.options, "cgroup_paths", {}) if substate is not None else {}
-    return dict(paths)
+    if substate is None:
+        # Only a plan is wanted, and nothing has been made yet.
+        linux = context.config.linux
+        wanted = linux.cgroups_path if linux is not None else None
+        return plan_paths(detect(), wanted, context.id, rootless=os.geteuid() != 0)
+    return dict(getattr(substate.options, "cgroup_paths", {}))

@@ -86,11 +86,52 @@ def perform(writes: Iterable[Write | DeviceFilter]) -> None:
             postponed = None
 
 
+def current(writes: Iterable[Write | DeviceFilter]) -> dict[str, str]:
+    """What the files of these writes hold now, by path; device rules are left out.
+
+    Raises:
+        OperationFailed: The kernel refuses to tell.
+    """
+    found = {}
+    for write in writes:
+        setting: Write | DeviceFilter | None = write
+        while isinstance(setting, Write) and setting.controller != "devices":
+            path = f"{setting.directory}/{setting.file}"
+            try:
+                found[path] = read_value(path)
+                break
+            except FileNotFoundError:
+                setting = setting.instead
+            except OSError as error:
+                raise OperationFailed.from_os_error(f"read {path}", error) from error
+    return found
+
+
+def restore(values: Mapping[str, str]) -> None:
+    """Write back what :func:`current` has told; a cgroup that is gone needs nothing.
+
+    Raises:
+        OperationFailed: The kernel refuses.
+    """
+    refused = []
+    for path, value in values.items():
+        directory, _, file = path.rpartition("/")
+        write = Write("", directory, file, value)
+        try:
+            _write_lines(write)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            # Of two limits that are checked against each other the other has to be first.
+            refused.append(write)
+    perform(refused)
+
+
 def _write_lines(write: Write) -> None:
     fd = os.open(f"{write.directory}/{write.file}", os.O_WRONLY | os.O_CLOEXEC)
     try:
         for line in write.value.encode().split(b"\n"):
-            os.write(fd, line)
+            os.write(fd, line or b"\n")  # nothing at all would not reach the kernel
     finally:
         os.close(fd)
 

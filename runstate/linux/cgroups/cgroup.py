@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from runstate.errors import DeadlineExceeded, NotSupported, OperationFailed, RuntimeStateError
-from runstate.linux.cgroups import freezer, layout, tree
+from runstate.linux.cgroups import applying, freezer, layout, tree
 from runstate.linux.cgroups.applying import Write, perform
 from runstate.linux.cgroups.files import is_gone, read_value, write_failed, write_value
 from runstate.linux.cgroups.resources import compile_writes
@@ -353,6 +353,25 @@ class Cgroup:
                 tree.enable_controllers(os.path.dirname(unified), frozenset(needed))
             self._check_before_update(resources.get("memory") or {}, unified)
         perform(writes)
+
+    def current(self, resources: Mapping[str, Any]) -> dict[str, str]:
+        """What the files that :meth:`apply` would write to hold now, by path.
+
+        Device rules are left out: the kernel tells those of version 2 to nobody.
+
+        Raises:
+            ConfigInvalid, NotSupported: As :meth:`apply`.
+            OperationFailed: The kernel refuses to tell.
+        """
+        return applying.current(compile_writes(self.paths, resources))
+
+    def restore(self, values: Mapping[str, str]) -> None:
+        """Write back what :meth:`current` has told; the cgroup being gone is as good.
+
+        Raises:
+            OperationFailed: The kernel refuses.
+        """
+        applying.restore(values)
 
     def _check_before_update(self, memory: Mapping[str, Any], unified: str) -> None:
         limit = memory.get("limit") or 0
