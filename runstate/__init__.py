@@ -12,8 +12,7 @@ is journalled, so that it can be undone, repaired after a crash, and looked at a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # the zygote imports this package too, and typing would cost it a megabyte
 if TYPE_CHECKING:
     from runstate.config import Config
     from runstate.engine.container import Container

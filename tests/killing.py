@@ -117,7 +117,7 @@ def _act(action: Callable[[], object], fatal: int, counted: int) -> NoReturn:
         sys.settrace(None)
         os.write(counted, b"%d" % count)
         status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a child must not go on as pytest
         sys.settrace(None)
         traceback.print_exc()
     finally:

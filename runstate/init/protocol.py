@@ -38,7 +38,6 @@ from __future__ import annotations
 import marshal
 import struct
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
-from array import array
 
 MAX_MESSAGE = 65536
 MAX_FDS = 253  # SCM_MAX_FD, unix(7)
@@ -50,6 +49,7 @@ CONSOLE = b"console"
 FAILED = b"failed"
 
 _LENGTH = struct.Struct("=I")
+_FD_SIZE = struct.calcsize("i")
 
 
 # Engine to zygote, with descriptors: channel, lifeline, stdin, stdout, stderr, the container's
@@ -80,7 +80,7 @@ def receive_spawn(control: socket) -> tuple[Spawn, list[int]] | None:
 
 def send_take(spare: socket, fds: list[int]) -> None:
     """Zygote to its spare child: the descriptors of the container that it becomes."""
-    spare.sendmsg([PROCEED], [(SOL_SOCKET, SCM_RIGHTS, array("i", fds))])
+    spare.sendmsg([PROCEED], [_rights(fds)])
 
 
 def receive_take(sock: socket) -> list[int] | None:
@@ -110,19 +110,25 @@ def parse_reply(data: bytes) -> Reply | None:
 
 
 def _send(sock: socket, message: Spawn | Reply, fds: list[int]) -> None:
-    ancillary = [(SOL_SOCKET, SCM_RIGHTS, array("i", fds))] if fds else []
+    ancillary = [_rights(fds)] if fds else []
     sock.sendmsg([marshal.dumps(message)], ancillary)
 
 
+def _rights(fds: list[int]) -> tuple[int, int, bytes]:
+    # The array module would do it too, but its import brings all of collections with it.
+    return SOL_SOCKET, SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds)
+
+
 def _receive(sock: socket) -> tuple[bytes, list[int]]:
-    fds = array("i")
     data, ancillary, _flags, _address = sock.recvmsg(
-        MAX_MESSAGE, CMSG_SPACE(MAX_FDS * fds.itemsize), MSG_CMSG_CLOEXEC
+        MAX_MESSAGE, CMSG_SPACE(MAX_FDS * _FD_SIZE), MSG_CMSG_CLOEXEC
     )
+    fds: list[int] = []
     for level, kind, payload in ancillary:
         if level == SOL_SOCKET and kind == SCM_RIGHTS:
-            fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
-    return data, list(fds)
+            count = len(payload) // _FD_SIZE
+            fds += struct.unpack(f"{count}i", payload[: count * _FD_SIZE])
+    return data, fds
 
 
 def pack_plan(operations: list[tuple[object, ...]]) -> bytes:
@@ -152,7 +158,7 @@ def _receive_exactly(channel: socket, size: int) -> bytes | None:
 
 def send_console(channel: socket, master: int) -> None:
     """Init's side: the master of its terminal."""
-    channel.sendmsg([CONSOLE], [(SOL_SOCKET, SCM_RIGHTS, array("i", [master]))])
+    channel.sendmsg([CONSOLE], [_rights([master])])
 
 
 def receive_report(channel: socket) -> tuple[bytes, list[int]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runstate import Container
+    from tests.conftest import Maker
 
 TIMES = 30
 
@@ -90,7 +91,7 @@ def test_only_one_of_many_that_destroy_at_once_does_it(make):
     assert assert_legal(make.factory.history(container.id)) == "absent"
 
 
-def test_only_one_of_many_that_create_one_id_at_once_does_it(make):
+def test_only_one_of_many_that_create_one_id_at_once_does_it(make: Maker) -> None:
     id_ = host.new_id()
 
     def create(_number: int) -> Container | None:
@@ -138,7 +139,7 @@ def test_many_threads_ask_for_the_state_while_it_changes(make):
     assert_legal(container.history())
 
 
-def life(make, root: str) -> str:
+def life(make: Maker) -> str:
     container = make.running()
     assert container.exec(["true"], stdin=DEVNULL).returncode == 0
     container.pause()
@@ -146,13 +147,13 @@ def life(make, root: str) -> str:
     container.signal(9)
     assert container.wait(10) == -9
     container.destroy()
-    return str(container.id)
+    return container.id
 
 
 def test_many_threads_each_with_containers_of_their_own(make, root):
     before = host.take(root)
     with ThreadPoolExecutor(8) as pool:
-        ids = list(pool.map(lambda _number: life(make, root), range(24)))
+        ids = list(pool.map(lambda _number: life(make), range(24)))
     host.assert_same(before, root)
     assert len(set(ids)) == 24
     for id_ in ids:

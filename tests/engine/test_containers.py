@@ -37,9 +37,7 @@ def test_a_run_that_cannot_start_leaves_nothing(make, root):
 
 def test_what_the_program_reads_and_writes_goes_through_pipes(make):
     config = make.config("sh", "-c", "read line; echo got $line; echo trouble >&2; exit 3")
-    container = make.factory.run(
-        host.new_id(), config, stdin=PIPE, stdout=PIPE, stderr=PIPE
-    )
+    container = make.factory.run(host.new_id(), config, stdin=PIPE, stdout=PIPE, stderr=PIPE)
     with container:
         container.stdin.write(b"it\n")
         container.stdin.close()
@@ -121,7 +119,7 @@ def test_a_plan_touches_nothing(make, root):
     host.assert_same(before, root)
 
 
-# --- further processes --------------------------------------------------------------------------------
+# --- further processes ------------------------------------------------------------------------
 
 
 def test_exec_is_like_subprocess_run(make):

@@ -45,9 +45,7 @@ def load(make: Maker, id_: str) -> Container | None:
 def stranger(make: Maker, *, paused: bool = False) -> str:
     """A container that runs, and of which this process holds nothing."""
     id_ = host.new_id()
-    container = make.factory.run(
-        id_, make.config(), stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
-    )
+    container = make.factory.run(id_, make.config(), stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
     if paused:
         container.pause()
     return id_
@@ -142,9 +140,7 @@ OTHERS: dict[str, tuple[bool, Callable[[Container], object]]] = {
 
 
 @pytest.mark.parametrize("trigger", OTHERS)
-def test_a_transition_killed_anywhere_leaves_a_container_that_tells_the_truth(
-    make, root, trigger
-):
+def test_a_transition_killed_anywhere_leaves_a_container_that_tells_the_truth(make, root, trigger):
     paused, action = OTHERS[trigger]
     before = host.take(root)
 

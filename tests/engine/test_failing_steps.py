@@ -57,7 +57,9 @@ class Sabotage:
                 return act(step, attempt)
             if self.after:
                 act(step, attempt)
-            raise OSError(errno.EIO, "injected") if self.error is OSError else self.error("injected")
+            raise (
+                OSError(errno.EIO, "injected") if self.error is OSError else self.error("injected")
+            )
 
         return failing
 
@@ -157,7 +159,7 @@ def test_an_update_that_fails_leaves_the_limits_as_they_were(
     container = make_linux.running()
     if former:
         container.update({"pids": {"limit": former}})
-    [path] = {path for path in pids_max_files(container.id)}
+    [path] = set(pids_max_files(container.id))
     assert read(path) == str(former or "max")
     sabotage.arm(0, error, after=after)
     sabotage.expect(lambda: container.update({"pids": {"limit": 55}}))
@@ -196,7 +198,7 @@ def test_a_destroy_that_fails_can_be_finished(make, root, sabotage, status, step
     assert container.status == "absent"
 
 
-# --- what really goes wrong ---------------------------------------------------------------------
+# --- what really goes wrong -------------------------------------------------------------------
 
 
 def test_a_missing_executable_is_named(make, root):

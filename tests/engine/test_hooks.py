@@ -30,7 +30,9 @@ def test_a_veto_of_create_means_that_nothing_has_happened(make, root):
     before = host.take(root)
     id_ = host.new_id()
     make.factory.before("create")(veto)
-    with pytest.raises(TransitionVetoed, match=rf"create container '{id_}': .*veto.*not today") as e:
+    with pytest.raises(
+        TransitionVetoed, match=rf"create container '{id_}': .*veto.*not today"
+    ) as e:
         make.created(id=id_)
     assert isinstance(e.value.__cause__, ValueError)
     host.assert_same(before, root)
@@ -77,7 +79,7 @@ def test_an_after_hook_that_fails_undoes_nothing(make, trigger):
     told = []
 
     @container.after(trigger)
-    def fail(event):
+    def fail(_event):
         raise OSError("the hook's own trouble")
 
     container.after(trigger)(lambda event: told.append(event.trigger))
@@ -93,11 +95,13 @@ def test_an_after_hook_that_fails_undoes_nothing(make, trigger):
 
 
 def test_an_after_create_hook_that_fails_leaves_the_container_created(make):
-    id_ = host.new_id()
+    id_, told = host.new_id(), []
     make.factory.after("create")(veto)
+    make.factory.after("create")(lambda event: told.append(event.container))
     with pytest.raises(AfterHookFailed):
         make.created(id=id_)
     assert make.factory.load(id_).status == "created"
+    told[0].destroy(force=True)
 
 
 def test_several_after_hooks_that_fail_are_all_told(make_process):

@@ -77,7 +77,10 @@ BAD_BUNDLES = {
     "not UTF-8": (b'{"ociVersion": "\xff"}', "UTF-8"),
     "not an object": (b"[1, 2]", r"\$"),
     "without a version": (b"{}", "ociVersion"),
-    "a wrong type": (b'{"ociVersion": "1.0.2", "process": {"cwd": 7, "args": ["ls"]}}', r"\$\.process\.cwd"),
+    "a wrong type": (
+        b'{"ociVersion": "1.0.2", "hostname": 7}',
+        r"\$\.hostname",
+    ),
     "no process": (b'{"ociVersion": "1.0.2", "root": {"path": "r"}}', r"\$\.process"),
 }
 
@@ -152,7 +155,7 @@ def test_an_unknown_handler_is_refused_with_those_that_there_are(root, clean_hos
 def test_what_is_asked_in_the_wrong_status_changes_nothing(make):
     container = make.running()
     written = journal(container)
-    with pytest.raises(IllegalTransition, match="start container .* it is running"):
+    with pytest.raises(IllegalTransition, match=r"start container .* it is running"):
         container.start()
     with pytest.raises(IllegalTransition):
         container.resume()
@@ -172,7 +175,7 @@ def test_an_exec_that_cannot_be_leaves_the_container_running(make, root, args, w
     assert container.processes() == [container.pid]
 
 
-# --- a root directory that cannot be written ----------------------------------------------------------
+# --- a root directory that cannot be written --------------------------------------------------
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ def installation() -> Iterator[User]:
 def _make_user(home: str) -> User:
     if os.geteuid() != 0:
         return User(os.geteuid(), os.getegid(), home, sys.executable, {})
-    uid = 54321
+    uid = 60_000_000 + os.getpid()  # another test run on this machine has a user of its own
     while _exists(uid):
         uid += 1
     os.chown(home, uid, uid)

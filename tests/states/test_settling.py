@@ -70,7 +70,7 @@ def kill_init(container: Container) -> None:
     os.close(pidfd)
 
 
-# --- init died ------------------------------------------------------------------------------------
+# --- init died --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", ALIVE)
@@ -115,7 +115,7 @@ def test_a_stranger_waits_for_the_end_too(make):
     assert other.wait(10) == -9
 
 
-# --- the pid is another's ---------------------------------------------------------------------------
+# --- the pid is another's ---------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -181,15 +181,12 @@ for force in (False, True):
     subprocess.run(unshared, check=True, timeout=60)
 
 
-# --- another boot -------------------------------------------------------------------------------------
+# --- another boot -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", ["created", "running", "paused"])
-def test_a_container_of_another_boot_is_stopped_and_nobody_is_signalled(
-    make, bystander, status
-):
+def test_a_container_of_another_boot_is_stopped_and_nobody_is_signalled(make, bystander, status):
     container = make.in_status(status)
-    pid = container.pid
     innocent = processes.identify(bystander.pid)
     assert innocent is not None
 
@@ -207,7 +204,7 @@ def test_a_container_of_another_boot_is_stopped_and_nobody_is_signalled(
     assert bystander.poll() is None
 
 
-# --- frozen or not ------------------------------------------------------------------------------------
+# --- frozen or not ----------------------------------------------------------------------------
 
 
 def claim(container: Container, status: str) -> None:
@@ -248,7 +245,7 @@ def test_a_process_backend_container_that_others_have_stopped_is_paused(make_pro
     assert container.status == "running"
 
 
-# --- torn and corrupt -----------------------------------------------------------------------------------
+# --- torn and corrupt -------------------------------------------------------------------------
 
 
 CORRUPT = {
@@ -344,7 +341,7 @@ def test_with_neither_state_nor_journal_an_error_says_what_is_left(make):
             contents[path] = file.read()
         with open(path, "wb") as file:
             file.write(b"\x00")
-    with pytest.raises(OperationFailed, match="neither its state.json nor its journal can be read"):
+    with pytest.raises(OperationFailed, match=r"neither its state\.json nor its journal can"):
         make.factory.destroy(container.id, force=True)
     for path, content in contents.items():
         with open(path, "wb") as file:

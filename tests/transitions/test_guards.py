@@ -106,14 +106,14 @@ def test_init_gone_refuses_an_init_that_lives(make):
 
 
 def test_can_freeze_refuses_a_handler_that_cannot(plain):
-    with pytest.raises(NotSupported, match="pause container .* handler 'plain' cannot do that"):
+    with pytest.raises(NotSupported, match=r"pause container .* handler 'plain' cannot do that"):
         plain.pause()
     assert plain.status == "running"
 
 
 def test_can_update_refuses_a_handler_that_cannot(make_process):
     container = make_process.running()
-    with pytest.raises(NotSupported, match="update container .* handler 'process' cannot do that"):
+    with pytest.raises(NotSupported, match=r"update container .* handler 'process' cannot do that"):
         container.update({"pids": {"limit": 1}})
 
 
@@ -129,7 +129,7 @@ def test_can_update_refuses_what_is_no_limit(make_linux, resources):
 
 
 def test_can_exec_refuses_a_handler_that_cannot(plain):
-    with pytest.raises(NotSupported, match="exec container .* handler 'plain' cannot do that"):
+    with pytest.raises(NotSupported, match=r"exec container .* handler 'plain' cannot do that"):
         plain.exec(["true"])
 
 
