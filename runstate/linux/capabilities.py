@@ -33,12 +33,3 @@ def mask_of(names: Iterable[str]) -> int:
 def mask_names(mask: int) -> str:
     """A bit mask in words."""
     return ", ".join(name for name, bit in _BITS.items() if mask & bit) or "none"
-
-
-def own_bounding() -> int:
-    """This process's bounding set: what no container of ours can exceed."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-        for line in status:
-            if line.startswith("CapBnd:"):
-                return int(line.split()[1], 16)
-    return 0
