@@ -158,8 +158,8 @@ def test_run_leaves_nothing_whenever_a_signal_comes(
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
         statuses.add(process.returncode)
-        # Before it minds signals it dies of them, and has made nothing yet.
-        assert process.returncode in (128 + number, -number), err
+        # Before it minds signals it dies of them, or Python does, and has made nothing yet.
+        assert process.returncode in (128 + number, -number) or b"KeyboardInterrupt" in err, err
         assert cli.ok("list", "-q") == ""
     assert statuses & {143, 130}
 
