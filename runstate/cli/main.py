@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _FAILED = 1
+_INTERRUPTED = 128 + signal.SIGINT
 _NEED_A_PROCESS = frozenset(("create", "run", "exec"))
 
 
@@ -35,7 +36,11 @@ def main() -> NoReturn:
     gc.disable()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr's are; better than none
-    status = run(sys.argv[1:])
+    try:
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        status = _INTERRUPTED  # in the moment before or after the command itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done; a traceback would be no news
     sys.stderr.flush()
     if threading.active_count() > 1:
         sys.exit(status)
@@ -81,7 +86,7 @@ def _run(options: argparse.Namespace) -> int:
     except RuntimeStateError as error:
         return _report(error, options)
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        return _INTERRUPTED
 
 
 def _command(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]:

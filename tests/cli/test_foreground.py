@@ -175,7 +175,10 @@ def test_an_impatient_second_interrupt_leaves_what_the_next_command_repairs(
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             time.sleep(0.001)
-        assert process.returncode == 130
+        assert process.returncode in (
+            130,
+            -signal.SIGINT,
+        )  # the latter while Python starts, or ends
         cli.ok("delete", "--force", new_id)
         assert cli.ok("list", "-q") == ""
 
