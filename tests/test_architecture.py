@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import runstate
 from runstate.handlers import registry
-from runstate.init.operations import OPERATIONS
+from runstate.init import operations as init_operations
 from runstate.linux import operations
 
 PACKAGE = Path(runstate.__file__).parent
@@ -72,7 +73,7 @@ def test_imports_go_one_way(path):
         assert LEVEL[room] < LEVEL[target], f"{name_of(path)}:{line} imports {imported}"
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "init").glob("*.py")), ids=name_of)
+@pytest.mark.parametrize("path", sorted((PACKAGE / "init").rglob("*.py")), ids=name_of)
 def test_init_imports_the_standard_library_and_itself(path):
     for imported, line in imports(path):
         top = imported.partition(".")[0]
@@ -103,7 +104,17 @@ def test_from_the_repository_s_root_transitions_is_the_library():
 
 
 def test_engine_and_init_know_the_same_operations():
-    assert set(OPERATIONS) == set(operations._WORDS)
+    assert set(init_operations.OPERATIONS) == set(operations.WORDS)
+
+
+def test_what_is_rare_is_where_both_sides_say():
+    assert init_operations.RARE == operations.RARE
+    for name, module in operations.RARE.items():
+        performing = import_module(f"runstate.init.operations.{module}")
+        describing = import_module(f"runstate.linux.operations.{module}")
+        assert callable(getattr(performing, name))
+        assert callable(getattr(describing, name))
+        assert name in describing.WORDS
 
 
 def test_the_built_in_handlers_are_the_entry_points():

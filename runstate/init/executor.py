@@ -11,8 +11,9 @@ import _signal as signal  # type: ignore[import-not-found]  # signal wraps it in
 import os
 from _socket import socket
 
-from runstate.init import kernel, protocol
-from runstate.init.operations import OPERATIONS, Init, OperationError
+from runstate.init import kernel, operations, protocol
+from runstate.init.operations import OPERATIONS
+from runstate.init.operations.base import Init, OperationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def execute(plan: list[tuple[object, ...]], init: Init) -> None:
     """Each operation in its turn; the first that fails is reported and is the last."""
     index = 0
     try:
+        operations.load(operation[0] for operation in plan)
         for index, (name, *arguments) in enumerate(plan):  # noqa: B007 - the report needs it
             OPERATIONS[name](init, *arguments)
     except OperationError as error:

@@ -14,6 +14,10 @@
       |---------------------------- channel ----------------------->|  (awaited by operations)
       |  console, if it has a terminal (+ its master)               |
       |<--------------------------- channel ------------------------|
+      |  meeting, if the host has something to do in the namespaces |
+      |<--------------------------- channel ------------------------|
+      |  proceed: it is done                                        |
+      |---------------------------- channel ----------------------->|
       |  ready, or failed(index, errno, text)                       |
       |<--------------------------- channel ------------------------|
       |  proceed: init is on record                                 |
@@ -25,7 +29,7 @@
       |  Exited(status)              |  waitid                      |
       |<---------- lifeline ---------|<-----------------------------|
 
-Until the second `proceed` init ends by itself when the engine's end of the channel closes,
+Until the last `proceed` init ends by itself when the engine's end of the channel closes,
 so that an engine which dies leaves nothing behind. When the zygote's control socket closes,
 the zygote ends; containers go on, and their nearest subreaper becomes their parent.
 
@@ -44,6 +48,7 @@ MAX_FDS = 253  # SCM_MAX_FD, unix(7)
 
 FIFO_BYTE = b"0"
 PROCEED = b"p"
+MEETING = b"meeting"
 READY = b"ready"
 CONSOLE = b"console"
 FAILED = b"failed"

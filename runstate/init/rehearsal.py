@@ -14,7 +14,8 @@ import stat
 from _socket import AF_UNIX, SOCK_STREAM, socketpair
 
 from runstate.init import kernel, protocol
-from runstate.init.operations import OPERATIONS, Init
+from runstate.init.operations import OPERATIONS
+from runstate.init.operations.base import Init
 
 _TIMES = 16  # a function is specialized from its eighth call on; what it calls, sooner
 _STAGE = "/sys"  # a directory that every host has; a tmpfs is put over it

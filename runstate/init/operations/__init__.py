@@ -1,0 +1,76 @@
+"""The operations that init can execute: one function each, named as in the plan.
+
+The engine's values for them, which describe themselves, are in
+:mod:`runstate.linux.operations`; a test holds the two sets together. Every path inside the
+rootfs is resolved by openat2(RESOLVE_IN_ROOT), and what follows works on the descriptor, so a
+hostile rootfs full of symlinks has no effect outside itself.
+
+What every container needs is loaded with the zygote. What few need is in modules that init
+itself loads, before the first operation of a plan that names one: then the host's files are
+still in sight.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from runstate.init.operations import devices, mounts, namespaces, process, rootfs, synchronising
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+OPERATIONS: dict[Any, Callable[..., None]] = {
+    function.__name__: function
+    for function in (
+        synchronising.await_engine,
+        namespaces.join_cgroups,
+        namespaces.become_root,
+        namespaces.unshare,
+        namespaces.new_session_keyring,
+        rootfs.set_propagation,
+        rootfs.bind_rootfs,
+        rootfs.overlay_host,
+        rootfs.overlay_directories,
+        mounts.mount,
+        mounts.bind,
+        rootfs.mask,
+        rootfs.make_readonly,
+        devices.open_console,
+        devices.mknod,
+        devices.symlink,
+        synchronising.meet_host,
+        rootfs.pivot_root,
+        rootfs.remount_readonly,
+        namespaces.sethostname,
+        namespaces.setdomainname,
+        namespaces.link_up,
+        process.set_rlimit,
+        process.set_oom_score_adj,
+        process.drop_bounding,
+        process.set_user,
+        process.set_capabilities,
+        process.set_no_new_privs,
+        process.make_cwd,
+        process.chdir,
+        process.umask,
+        process.find_executable,
+        synchronising.on_record,
+        synchronising.open_proc,
+        synchronising.wait_in_fifo,
+        process.execute,
+    )
+}
+
+RARE: dict[str, str] = {}
+"""Operations that few containers need: the name of each, and its module in this package."""
+
+
+def load(names: Iterable[Any]) -> None:
+    """Load the modules of the rare operations among these."""
+    for name in names:
+        if name not in OPERATIONS and name in RARE:
+            module = f"{__name__}.{RARE[name]}"
+            __import__(module)
+            OPERATIONS[name] = getattr(sys.modules[module], name)

@@ -1,0 +1,109 @@
+"""The process: its limits, rights, user and place, and the program that it becomes."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from runstate.linux import capabilities
+from runstate.linux.operations.base import Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_RLIMITS = (
+    "CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS",
+    "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
+)  # fmt: skip
+
+
+def set_rlimit(kind: int, soft: int, hard: int) -> Operation:
+    """A resource limit, by the resource's number."""
+    return Operation("set_rlimit", (kind, soft, hard))
+
+
+def set_oom_score_adj(value: int) -> Operation:
+    """How readily the kernel's out-of-memory killer takes this process."""
+    return Operation("set_oom_score_adj", (value,))
+
+
+def drop_bounding(kept: int) -> Operation:
+    """Drop all capabilities from the bounding set but these."""
+    return Operation("drop_bounding", ([n for n in range(64) if not kept >> n & 1],))
+
+
+def set_user(uid: int, gid: int, groups: Sequence[int] | None) -> Operation:
+    """User, group, and supplementary groups (None: as they are)."""
+    return Operation("set_user", (uid, gid, None if groups is None else list(groups)))
+
+
+def set_capabilities(effective: int, permitted: int, inheritable: int, ambient: int) -> Operation:
+    """The process's capability sets, as bit masks."""
+    raised = [n for n in range(64) if ambient >> n & 1]
+    return Operation("set_capabilities", (effective, permitted, inheritable, raised))
+
+
+def set_no_new_privs() -> Operation:
+    """No set-user-ID program gives privileges any more."""
+    return Operation("set_no_new_privs")
+
+
+def make_cwd(path: str) -> Operation:
+    """Make the working directory where it is missing."""
+    return Operation("make_cwd", (path,))
+
+
+def chdir(path: str) -> Operation:
+    """The working directory."""
+    return Operation("chdir", (path,))
+
+
+def umask(value: int) -> Operation:
+    """The file mode creation mask."""
+    return Operation("umask", (value,))
+
+
+def find_executable(name: str, search: str) -> Operation:
+    """Find the program, by $PATH where it has no slash."""
+    return Operation("find_executable", (name, search))
+
+
+def execute(arguments: Sequence[str], environment: Mapping[str, str]) -> Operation:
+    """Become the program."""
+    return Operation("execute", (list(arguments), dict(environment)))
+
+
+def _user_words(uid: int, gid: int, groups: list[int] | None) -> str:
+    more = "" if groups is None else f", groups {groups or 'none'}"
+    return f"become user {uid}, group {gid}{more}"
+
+
+def _capability_words(effective: int, permitted: int, inheritable: int, ambient: list[int]) -> str:
+    sets = {
+        "effective": effective,
+        "permitted": permitted,
+        "inheritable": inheritable,
+        "ambient": sum(1 << n for n in ambient),
+    }
+    return "set capabilities: " + "; ".join(
+        f"{name} {capabilities.mask_names(mask)}" for name, mask in sets.items()
+    )
+
+
+WORDS: dict[str, Callable[..., str]] = {
+    "set_rlimit": lambda kind, soft, hard: f"set RLIMIT_{_RLIMITS[kind]} to {soft}, hard {hard}",
+    "set_oom_score_adj": lambda value: f"set oom_score_adj to {value}",
+    "drop_bounding": (
+        lambda dropped: (
+            "keep in the bounding set " + capabilities.mask_names(~sum(1 << n for n in dropped))
+        )
+    ),
+    "set_user": _user_words,
+    "set_capabilities": _capability_words,
+    "set_no_new_privs": lambda: "set no_new_privs",
+    "make_cwd": lambda path: f"make the working directory {path} if it is missing",
+    "chdir": lambda path: f"change to the working directory {path}",
+    "umask": lambda value: f"set the umask {value:04o}",
+    "find_executable": lambda name, _search: f"find the executable {name}",
+    "execute": lambda arguments, _environment: f"execute {shlex.join(arguments)}",
+}
