@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from runstate.config.names import (
     CLOCKS,
-    DEVICE_RULE_TYPES,
     DEVICE_TYPES,
     IPC_SYSCTLS,
     NAMESPACES,
     PROPAGATIONS,
 )
 from runstate.config.problems import MISSING, json_path
-from runstate.config.validation import NO_ID, absolute, expect, one_of, within
+from runstate.config.rules import NO_ID, absolute, expect, id_ranges, one_of, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runstate.config.linux import Device, IDMapping, Linux, Namespace
-    from runstate.config.resources import DeviceCgroup, Memory, Resources
-    from runstate.config.validation import Path
-
-UID_MAP_LINES = 340
-"""How many ranges the kernel takes in a uid_map (``UID_GID_MAP_MAX_EXTENTS``)."""
-
-_PAGE_SIZE = re.compile(r"[1-9][0-9]*[KMG]B", re.ASCII)
+    from runstate.config.linux import Device, Linux, Namespace
+    from runstate.config.rules import Path
 
 
 def check_linux(linux: Linux) -> Iterator[str]:
@@ -54,7 +46,9 @@ def check_linux(linux: Linux) -> Iterator[str]:
     for name in linux.sysctl:
         yield from _sysctl((*path, "sysctl"), name, types)
     if linux.resources is not None:
-        yield from _resources((*path, "resources"), linux.resources)
+        from runstate.config.validation_resources import check_resources  # noqa: PLC0415
+
+        yield from check_resources((*path, "resources"), linux.resources)
     if linux.seccomp or linux.memory_policy or linux.personality or linux.intel_rdt:
         from runstate.config.validation_rare import check_rare  # noqa: PLC0415 - few have them
 
@@ -90,33 +84,6 @@ def _id_mappings(path: Path, linux: Linux) -> Iterator[str]:
         yield from id_ranges(here, mappings)
 
 
-def id_ranges(path: Path, mappings: tuple[IDMapping, ...]) -> Iterator[str]:
-    """The kernel's rules for a uid_map or gid_map (user_namespaces(7))."""
-    if len(mappings) > UID_MAP_LINES:
-        yield expect(path, list(mappings), f"at most {UID_MAP_LINES} ranges")
-    for index, mapping in enumerate(mappings):
-        if mapping.size == 0:
-            yield expect((*path, index, "size"), 0, "at least 1")
-    for name, starts in (
-        ("containerID", [m.container_id for m in mappings]),
-        ("hostID", [m.host_id for m in mappings]),
-    ):
-        ranges = sorted(
-            (start, start + mapping.size, index)
-            for index, (start, mapping) in enumerate(zip(starts, mappings, strict=True))
-        )
-        furthest, holder = 0, None
-        for start, end, index in ranges:
-            if end > NO_ID:
-                yield expect((*path, index, name), start, f"a range that ends below {NO_ID}")
-            if holder is not None and start < furthest:
-                yield expect(
-                    (*path, index, name), start, f"a range that does not overlap that of [{holder}]"
-                )
-            if end > furthest:
-                furthest, holder = end, index
-
-
 def _clocks(path: Path, linux: Linux, types: set[str]) -> Iterator[str]:
     here = (*path, "timeOffsets")
     for clock, offset in linux.time_offsets.items():
@@ -146,9 +113,6 @@ def _sysctl(path: Path, name: str, types: set[str]) -> Iterator[str]:
         yield expect((*path, name), name, "a parameter that a namespace has of its own")
 
 
-# --- devices and limits -----------------------------------------------------------------------
-
-
 def _device(path: Path, device: Device) -> Iterator[str]:
     yield from one_of((*path, "type"), device.type, DEVICE_TYPES, "a type of device")
     yield from absolute((*path, "path"), device.path)
@@ -163,41 +127,3 @@ def _device(path: Path, device: Device) -> Iterator[str]:
             yield f"{json_path((*path, name))}: {MISSING}: only a fifo has none"
     for name, id_ in (("uid", device.uid), ("gid", device.gid)):
         yield from within((*path, name), id_, 0, NO_ID - 1)
-
-
-def _resources(path: Path, resources: Resources) -> Iterator[str]:
-    for index, rule in enumerate(resources.devices):
-        yield from _device_rule((*path, "devices", index), rule)
-    if resources.memory is not None:
-        yield from _memory((*path, "memory"), resources.memory)
-    for name in resources.unified:
-        if not name or "/" in name:
-            yield expect((*path, "unified"), name, "names of files in the cgroup's directory")
-    for index, limit in enumerate(resources.hugepage_limits):
-        if not _PAGE_SIZE.fullmatch(limit.page_size):
-            here = (*path, "hugepageLimits", index, "pageSize")
-            yield expect(here, limit.page_size, "a size such as 2MB")
-
-
-def _device_rule(path: Path, rule: DeviceCgroup) -> Iterator[str]:
-    # "" is what Go writes for no type at all.
-    yield from one_of((*path, "type"), rule.type or None, DEVICE_RULE_TYPES, "a type of device")
-    if rule.access and not set(rule.access) <= set("rwm"):
-        yield expect((*path, "access"), rule.access, "letters of rwm")
-    for name, number in (("major", rule.major), ("minor", rule.minor)):
-        # -1 is written by some for every number.
-        yield from within((*path, name), number, -1, 2**32 - 1)
-
-
-def _memory(path: Path, memory: Memory) -> Iterator[str]:
-    for name, amount in (
-        ("limit", memory.limit),
-        ("reservation", memory.reservation),
-        ("swap", memory.swap),
-    ):
-        if amount is not None and amount < -1:
-            yield expect((*path, name), amount, "bytes, or -1 for no limit")
-    if (memory.swap or 0) > 0 and not 0 <= (memory.limit or 0) <= (memory.swap or 0):
-        yield expect((*path, "swap"), memory.swap, f"at least the memory limit {memory.limit}")
-    if memory.swappiness is not None:
-        yield from within((*path, "swappiness"), memory.swappiness, 0, 100)

@@ -13,14 +13,14 @@ from runstate.config.names import (
     SECCOMP_FLAGS,
     SECCOMP_OPERATORS,
 )
-from runstate.config.validation import expect, one_of, within
+from runstate.config.rules import expect, one_of, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runstate.config.linux import Linux
+    from runstate.config.rules import Path
     from runstate.config.seccomp import Seccomp, Syscall
-    from runstate.config.validation import Path
 
 
 def check_rare(linux: Linux) -> Iterator[str]:

@@ -1,0 +1,78 @@
+"""What the rules of many properties share: ranges, names, paths, ids, lists of CPUs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runstate.config.problems import json_path, unexpected
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from typing import Any
+
+    from runstate.config.linux import IDMapping
+
+    Path = tuple[str | int, ...]
+
+NO_ID = 2**32 - 1
+"""As an unsigned number, the -1 by which system calls mean `leave it`: nobody's id."""
+
+UID_MAP_LINES = 340
+"""How many ranges the kernel takes in a uid_map (``UID_GID_MAP_MAX_EXTENTS``)."""
+
+
+def expect(path: Path, value: Any, expected: str) -> str:
+    """The problem that a value is not what it should be."""
+    return f"{json_path(path)}: {unexpected(value, expected)}"
+
+
+def one_of(path: Path, value: str | None, allowed: Collection[str], what: str) -> Iterator[str]:
+    """A name from a closed set; absent is fine."""
+    if value is not None and value not in allowed:
+        yield expect(path, value, f"{what} ({', '.join(sorted(allowed))})")
+
+
+def absolute(path: Path, value: str) -> Iterator[str]:
+    """A path that starts with a slash."""
+    if not value.startswith("/"):
+        yield expect(path, value, "an absolute path")
+
+
+def within(path: Path, value: int | None, low: int, high: int, unit: str = "") -> Iterator[str]:
+    """A number in a range; absent is fine."""
+    if value is not None and not low <= value <= high:
+        yield expect(path, value, f"from {low} to {high}{unit}")
+
+
+def environment(path: Path, variables: Sequence[str]) -> Iterator[str]:
+    """``KEY=value`` strings."""
+    for index, variable in enumerate(variables):
+        if variable.find("=") < 1:
+            yield expect((*path, index), variable, "KEY=value")
+
+
+def id_ranges(path: Path, mappings: tuple[IDMapping, ...]) -> Iterator[str]:
+    """The kernel's rules for a uid_map or gid_map (user_namespaces(7))."""
+    if len(mappings) > UID_MAP_LINES:
+        yield expect(path, list(mappings), f"at most {UID_MAP_LINES} ranges")
+    for index, mapping in enumerate(mappings):
+        if mapping.size == 0:
+            yield expect((*path, index, "size"), 0, "at least 1")
+    for name, starts in (
+        ("containerID", [m.container_id for m in mappings]),
+        ("hostID", [m.host_id for m in mappings]),
+    ):
+        ranges = sorted(
+            (start, start + mapping.size, index)
+            for index, (start, mapping) in enumerate(zip(starts, mappings, strict=True))
+        )
+        furthest, holder = 0, None
+        for start, end, index in ranges:
+            if end > NO_ID:
+                yield expect((*path, index, name), start, f"a range that ends below {NO_ID}")
+            if holder is not None and start < furthest:
+                yield expect(
+                    (*path, index, name), start, f"a range that does not overlap that of [{holder}]"
+                )
+            if end > furthest:
+                furthest, holder = end, index

@@ -1,0 +1,102 @@
+"""The rules of the program and of what it starts with (config.md, Process)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from runstate.config.names import (
+    CAPABILITIES,
+    IO_CLASSES,
+    RLIMITS,
+    SCHEDULER_FLAGS,
+    SCHEDULER_POLICIES,
+)
+from runstate.config.rules import NO_ID, absolute, environment, expect, one_of, within
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runstate.config.process import Capabilities, Process, Rlimit, User
+    from runstate.config.rules import Path
+    from runstate.config.tuning import IOPriority, Scheduler
+
+_CPU_LIST = re.compile(r"[0-9, -]*")
+
+
+def check_process(path: Path, process: Process) -> Iterator[str]:
+    """All that is wrong with a process."""
+    if not process.args:
+        yield expect((*path, "args"), list(process.args), "the program and its arguments")
+    elif not process.args[0]:
+        yield expect((*path, "args", 0), "", "the program's name or path")
+    yield from absolute((*path, "cwd"), process.cwd)
+    yield from environment((*path, "env"), process.env)
+    yield from within((*path, "oomScoreAdj"), process.oom_score_adj, -1000, 1000)
+    if process.user is not None:
+        yield from _user((*path, "user"), process.user)
+    if process.capabilities is not None:
+        yield from _capabilities((*path, "capabilities"), process.capabilities)
+    yield from _rlimits((*path, "rlimits"), process.rlimits)
+    if process.console_size is not None:
+        for name in ("height", "width"):
+            value = getattr(process.console_size, name)
+            yield from within((*path, "consoleSize", name), value, 0, 2**16 - 1)
+    if process.io_priority is not None:
+        yield from _io_priority((*path, "ioPriority"), process.io_priority)
+    if process.scheduler is not None:
+        yield from _scheduler((*path, "scheduler"), process.scheduler)
+    if process.exec_cpu_affinity is not None:
+        for name in ("initial", "final"):
+            cpus = getattr(process.exec_cpu_affinity, name)
+            if cpus is not None and not _CPU_LIST.fullmatch(cpus):
+                yield expect((*path, "execCPUAffinity", name), cpus, "CPUs as in 0-3,7")
+
+
+def _user(path: Path, user: User) -> Iterator[str]:
+    yield from within((*path, "uid"), user.uid, 0, NO_ID - 1)
+    yield from within((*path, "gid"), user.gid, 0, NO_ID - 1)
+    if user.umask is not None and user.umask > 0o777:
+        yield expect((*path, "umask"), user.umask, f"from 0 to {0o777} (0777)")
+    for index, gid in enumerate(user.additional_gids):
+        yield from within((*path, "additionalGids", index), gid, 0, NO_ID - 1)
+
+
+def _capabilities(path: Path, capabilities: Capabilities) -> Iterator[str]:
+    for name in ("bounding", "effective", "inheritable", "permitted", "ambient"):
+        capability_set: tuple[str, ...] = getattr(capabilities, name)
+        if CAPABILITIES.issuperset(capability_set):
+            continue
+        for index, capability in enumerate(capability_set):
+            if capability not in CAPABILITIES:
+                yield expect((*path, name, index), capability, "a name of capabilities(7)")
+    # capset(2) refuses the whole call with EPERM.
+    missing = set(capabilities.effective).difference(capabilities.permitted)
+    for index, capability in enumerate(capabilities.effective):
+        if capability in missing:
+            yield expect((*path, "effective", index), capability, "one that is also in permitted")
+
+
+def _rlimits(path: Path, rlimits: tuple[Rlimit, ...]) -> Iterator[str]:
+    seen = set()
+    for index, rlimit in enumerate(rlimits):
+        here = (*path, index)
+        yield from one_of((*here, "type"), rlimit.type, RLIMITS, "a resource of getrlimit(2)")
+        if rlimit.type in seen:
+            yield expect((*here, "type"), rlimit.type, "each type once")
+        seen.add(rlimit.type)
+        if rlimit.soft > rlimit.hard:
+            yield expect((*here, "soft"), rlimit.soft, f"at most the hard limit {rlimit.hard}")
+
+
+def _io_priority(path: Path, priority: IOPriority) -> Iterator[str]:
+    yield from one_of((*path, "class"), priority.class_, IO_CLASSES, "a class of ioprio_set(2)")
+    yield from within((*path, "priority"), priority.priority, 0, 7)
+
+
+def _scheduler(path: Path, scheduler: Scheduler) -> Iterator[str]:
+    policy = scheduler.policy
+    yield from one_of((*path, "policy"), policy, SCHEDULER_POLICIES, "a policy of sched(7)")
+    yield from within((*path, "nice"), scheduler.nice, -20, 19)
+    for index, flag in enumerate(scheduler.flags):
+        yield from one_of((*path, "flags", index), flag, SCHEDULER_FLAGS, "a flag")
