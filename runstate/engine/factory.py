@@ -17,7 +17,14 @@ from runstate.engine.lifecycle import Lifecycle, LiveObjects
 from runstate.engine.streams import Streams
 from runstate.errors import ContainerNotExists, IdInUse, RuntimeStateError
 from runstate.handlers import registry
-from runstate.handlers.contract import ROOMS, HandlerContext, Substate, ability, offers
+from runstate.handlers.contract import (
+    ROOMS,
+    HandlerContext,
+    Substate,
+    ability,
+    meets_host,
+    offers,
+)
 from runstate.linux import processes
 from runstate.persistence.store import Store, default_root
 from runstate.states.state import SavedSubstate, State
@@ -158,6 +165,7 @@ class Factory:
             config=config,
             expires=time.monotonic() + self.deadline,
         )
+        context.meets_host = meets_host(handlers, context)
         return Attempt("create", Status.ABSENT, context, handlers)
 
     def _create(self, attempt: Attempt, transition: Transition, streams: Streams) -> Container:

@@ -210,7 +210,10 @@ class Lifecycle:
         runner = StepRunner(self.directory.journal, attempt, transition)
         plan = transition.plan(attempt)
         dest = transition.dest_from(attempt.status)
-        runner.run(plan, facts, lambda: self._save(attempt, dest))
+        try:
+            runner.run(plan, facts, lambda: self._save(attempt, dest))
+        finally:
+            attempt.context.close_descriptors()
 
     def _save(self, attempt: Attempt, dest: Status) -> None:
         state = attempt.state

@@ -12,6 +12,9 @@ ability    meaning
 check      problems with a config, before any effect: ``check(config) -> list[str]``
 preview    the operations that ``run`` would return, touching nothing
 notices    what had to be left out on this host: ``notices(context) -> list[str]``
+attaches   whether ``attach`` is wanted for this config: ``attaches(context) -> bool``
+attach     the network's work on the host once the namespaces exist, between ``run`` and ``finish``
+finish     let init, which met the host, go on to where it waits to be started
 waiting    whether init still waits to be started
 release    let init become the program, and wait until it has
 signal     send a signal to init
@@ -27,6 +30,7 @@ update     change resource limits; undone by ``restore_limits`` of what ``limits
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -71,6 +75,10 @@ class HandlerContext:
         bundle: The bundle's directory; relative paths of the config start there.
         config: The OCI configuration.
         stdio: The descriptors that become the program's 0, 1 and 2.
+        descriptors: Further ones for init, by name: a handler's ``create`` puts them here, they
+            are sent with the process, and closed when the transition is over.
+        meets_host: Whether init, once all namespaces and mounts are made, waits for the host
+            to do its part in them, before the host is out of sight.
         init: The init process, once there is one.
         substates: By room; a room that has not been created yet is absent.
         note: Put facts on record in the journal at once, before an effect that needs them.
@@ -82,6 +90,8 @@ class HandlerContext:
     bundle: str
     config: Config
     stdio: tuple[int, int, int] = (0, 1, 2)
+    descriptors: dict[str, int] = field(factory=dict)
+    meets_host: bool = False
     init: ProcessIdentity | None = None
     substates: dict[str, Substate] = field(factory=dict)
     note: Callable[[Mapping[str, Any]], None] = lambda _facts: None
@@ -91,6 +101,16 @@ class HandlerContext:
     def deadline(self) -> float:
         """How long what waits may still take, in seconds; never quite nothing."""
         return max(_LEAST, self.expires - time.monotonic())
+
+    def descriptor(self, name: str) -> int:
+        """Which of init's further descriptors this is; -1 where there is only a plan."""
+        names = list(self.descriptors)
+        return names.index(name) if name in names else -1
+
+    def close_descriptors(self) -> None:
+        """Give up the descriptors that were for init."""
+        while self.descriptors:
+            os.close(self.descriptors.popitem()[1])
 
     def operations(self) -> tuple[Operation, ...]:
         """What the rooms before exec want executed inside."""
@@ -214,3 +234,15 @@ def ability(
 def offers(handlers: Handlers, name: str, *, room: str = "exec") -> bool:
     """Whether a handler has a function of this name at all."""
     return getattr(handlers[room], name, None) is not None
+
+
+def attaches(handlers: Handlers, context: HandlerContext) -> bool:
+    """Whether the network handler has work on the host once the namespaces exist."""
+    if not offers(handlers, "attaches", room="network"):
+        return False
+    return bool(ability(handlers, "attaches", None, room="network")(context))
+
+
+def meets_host(handlers: Handlers, context: HandlerContext) -> bool:
+    """Whether init has to wait for the host's part (``HandlerContext.meets_host``)."""
+    return offers(handlers, "finish") and attaches(handlers, context)

@@ -56,6 +56,14 @@ class Handshake:
         except (BrokenPipeError, ConnectionResetError):
             return
 
+    def await_meeting(self) -> None:
+        """Wait until the process has made its namespaces and mounts, and waits for the host.
+
+        Raises:
+            OperationFailed, InitDied, DeadlineExceeded: As ``await_ready``.
+        """
+        self._await(protocol.MEETING, "wait for init to make its namespaces and mounts")
+
     def await_ready(self) -> None:
         """Wait until every operation before the record has succeeded.
 
@@ -64,10 +72,13 @@ class Handshake:
             InitDied: The process ended without a word.
             DeadlineExceeded: It takes too long.
         """
-        message = self._receive("wait for init to be ready")
+        self._await(protocol.READY, "wait for init to be ready")
+
+    def _await(self, expected: bytes, doing: str) -> None:
+        message = self._receive(doing)
         if message == protocol.CONSOLE and self.console >= 0:
-            message = self._receive("wait for init to be ready")
-        if message != protocol.READY:
+            message = self._receive(doing)
+        if message != expected:
             self._raise(message)
 
     def await_exec(self) -> None:

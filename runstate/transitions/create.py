@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runstate.handlers.contract import ROOMS
+from runstate.handlers.contract import ROOMS, attaches
 from runstate.transitions.guards import backend_can, config_valid
-from runstate.transitions.steps import CreateSubstate, RunSubstate, Step
+from runstate.transitions.steps import (
+    AttachNetwork,
+    CreateSubstate,
+    FinishExec,
+    RunSubstate,
+    Step,
+)
 
 if TYPE_CHECKING:
     from runstate.transitions.attempt import Attempt
@@ -16,8 +22,12 @@ GUARDS = (config_valid, backend_can)
 
 
 def plan(attempt: Attempt) -> list[Step]:
-    """Create, then run, each filesystem, network, exec."""
+    """Create, then run, each filesystem, network, exec; and let the host do its part, if any."""
     names = attempt.handlers.names
-    return [CreateSubstate(room, names[room]) for room in ROOMS] + [
-        RunSubstate(room, names[room]) for room in ROOMS
-    ]
+    steps: list[Step] = [CreateSubstate(room, names[room]) for room in ROOMS]
+    steps += [RunSubstate(room, names[room]) for room in ROOMS]
+    if attempt.context.meets_host:
+        if attaches(attempt.handlers, attempt.context):
+            steps.append(AttachNetwork(names["network"]))
+        steps.append(FinishExec(names["exec"]))
+    return steps

@@ -84,6 +84,42 @@ class RunSubstate(Step):
 
 
 @frozen
+class AttachNetwork(Step):
+    """The network handler's ``attach``; undone by the undo of its ``create``."""
+
+    kind = "attach"
+    handler: str
+
+    def describe(self) -> str:
+        """See Step."""
+        return f"attach the network by handler {self.handler!r}"
+
+    def act(self, attempt: Attempt) -> dict[str, Any]:
+        """See Step."""
+        attach = ability(attempt.handlers, "attach", attempt.context, room="network")
+        substate = attempt.context.substates["network"] = attach(attempt.context)
+        return {"options": exits.unstructure(substate.options)}
+
+
+@frozen
+class FinishExec(Step):
+    """The exec handler's ``finish``; undone by the undo of its ``create``."""
+
+    kind = "finish"
+    handler: str
+
+    def describe(self) -> str:
+        """See Step."""
+        return f"let init go on, by handler {self.handler!r}"
+
+    def act(self, attempt: Attempt) -> dict[str, Any]:
+        """See Step."""
+        finish = ability(attempt.handlers, "finish", attempt.context)
+        substate = attempt.context.substates["exec"] = finish(attempt.context)
+        return {"options": exits.unstructure(substate.options)}
+
+
+@frozen
 class DestroySubstate(Step):
     """A handler's ``destroy``. There is no way back from it."""
 
@@ -256,8 +292,8 @@ class StartProcess(Step):
 _KINDS: dict[str, type[Step]] = {
     step.kind: step
     for step in (
-        CreateSubstate, RunSubstate, DestroySubstate, ReleaseInit, Freeze, Thaw, Kill,
-        CollectExit, ApplyResources, StartProcess,
+        CreateSubstate, RunSubstate, AttachNetwork, FinishExec, DestroySubstate, ReleaseInit,
+        Freeze, Thaw, Kill, CollectExit, ApplyResources, StartProcess,
     )
 }  # fmt: skip
 

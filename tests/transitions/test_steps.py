@@ -12,6 +12,8 @@ from runstate.transitions import steps
 EXAMPLES = [
     steps.CreateSubstate("fs", "bundle"),
     steps.RunSubstate("exec", "linux"),
+    steps.AttachNetwork("none"),
+    steps.FinishExec("linux"),
     steps.DestroySubstate("network", "none"),
     steps.ReleaseInit(),
     steps.Freeze(),

@@ -126,7 +126,8 @@ def start_process(
     """Start a further process, and return when it is its program.
 
     Args:
-        plan: Joins the cgroup first, and ends with the exec.
+        plan: Joins the cgroup first, by the descriptors after the context's, and ends with the
+            exec.
         stdio: Its standard streams.
         joins: The namespaces to join.
         cgroup: Where it belongs before it runs anything.
@@ -137,7 +138,11 @@ def start_process(
     try:
         with cgroup_entry(cgroup) as (unified, files):
             child = launcher.get().launch(
-                shake.theirs, stdio, joins=joins, cgroup=unified, extras=files
+                shake.theirs,
+                stdio,
+                joins=joins,
+                cgroup=unified,
+                extras=[*context.descriptors.values(), *files],
             )
         shake.theirs.close()
         shake.send_plan(plan, context.deadline)

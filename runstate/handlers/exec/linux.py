@@ -23,6 +23,8 @@ from runstate.linux.cgroups.resources import missing_controllers
 from runstate.linux.handshake import Handshake
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runstate.config import Config
     from runstate.linux.launcher import Child
     from runstate.linux.operations import Operation
@@ -188,7 +190,7 @@ class LinuxExec:
                     early=namespaces & _EARLY,
                     cgroup=unified,
                     directory=directory,
-                    extras=[fifo, *files],
+                    extras=[*context.descriptors.values(), fifo, *files],
                 )
         finally:
             handshake.theirs.close()
@@ -197,29 +199,45 @@ class LinuxExec:
         return substate
 
     def run(self, context: HandlerContext) -> Substate:
-        """Have init execute everything, put it on record, and leave it waiting in the fifo."""
+        """Have init execute everything, up to where it meets the host, if it does."""
         substate = context.substates["exec"]
         options: LinuxExecOptions = substate.options
         handshake: Handshake = substate.objects["handshake"]
         child: Child = substate.objects["child"]
-        plan = self._compile(context, options)
+        plan = substate.objects["plan"] = self._compile(context, options)
         handshake.send_plan(plan, context.deadline)
         if options.namespaces & kernel.CLONE_NEWUSER:
             idmaps.write_maps(_identity(child, options.namespaces).pid, context.config)
             handshake.proceed()
-        try:
-            handshake.await_ready()
-        except InitDied:
-            _identity(child, options.namespaces)  # if there never was a process, it says why
-            raise
-        init = _identity(child, options.namespaces)
-        context.init = init
+        if not context.meets_host:
+            return self.finish(context)
+        context.init = self._identity_after(substate, handshake.await_meeting)
+        return substate
+
+    def finish(self, context: HandlerContext) -> Substate:
+        """Have init execute the rest, put it on record, and leave it waiting in the fifo."""
+        substate = context.substates["exec"]
+        handshake: Handshake = substate.objects["handshake"]
+        if context.meets_host:
+            handshake.proceed()
+        init = context.init = self._identity_after(substate, handshake.await_ready)
         context.note({"init_process_pid": init.pid, "init_process_start": init.start})
         handshake.proceed()
         console = handshake.take_console()
         handshake.close()
         del substate.objects["handshake"]
-        return Substate(options, {**substate.objects, "plan": plan, "console": console})
+        return Substate(substate.options, {**substate.objects, "console": console})
+
+    @staticmethod
+    def _identity_after(substate: Substate, wait: Callable[[], None]) -> ProcessIdentity:
+        """Which process init is, when it has come to where it is waited for."""
+        child: Child = substate.objects["child"]
+        try:
+            wait()
+        except InitDied:
+            _identity(child, substate.options.namespaces)  # if there never was one, it says why
+            raise
+        return _identity(child, substate.options.namespaces)
 
     def destroy(self, context: HandlerContext) -> Substate:
         """End every process and remove the cgroup and the fifo."""
@@ -306,7 +324,7 @@ class LinuxExec:
             raise OperationFailed("exec", f"init (process {context.init.pid}) is gone")
         cgroup = options.cgroup
         plan = [
-            *([operations.join_cgroups(0, len(cgroup.self_attach_files))] if cgroup else []),
+            *([_join(cgroup, len(context.descriptors))] if cgroup else []),
             *compile_program(spec.process, own_userns=bool(options.namespaces & _USER)),
             operations.on_record(keep_channel=True),
             operations.execute(*_command(spec.process)),
@@ -325,8 +343,9 @@ class LinuxExec:
         config, namespaces = context.config, options.namespaces
         assert config.process is not None  # noqa: S101 - validation saw to it
         plan: list[Operation] = []
+        first = len(context.descriptors)  # of those that `create` adds
         if options.cgroup is not None:
-            plan.append(operations.join_cgroups(1, len(options.cgroup.self_attach_files)))
+            plan.append(_join(options.cgroup, first + 1))
         if namespaces & kernel.CLONE_NEWUSER:
             plan += [operations.await_engine("the ids are mapped"), operations.become_root()]
         # The cgroup at this moment becomes the root of a new cgroup namespace.
@@ -343,13 +362,17 @@ class LinuxExec:
         plan += compile_program(config.process, own_userns=bool(namespaces & _USER))
         plan += [
             operations.on_record(),
-            operations.wait_in_fifo(0),
+            operations.wait_in_fifo(first),
             operations.execute(*_command(config.process)),
         ]
         return tuple(plan)
 
 
 _USER = kernel.CLONE_NEWUSER
+
+
+def _join(cgroup: Cgroup, first: int) -> Operation:
+    return operations.join_cgroups(first, len(cgroup.self_attach_files))
 
 
 def _command(process: Any) -> tuple[list[str], dict[str, str]]:
