@@ -1,7 +1,7 @@
-"""What of the specification runstate honours so far: the rest is refused, never ignored.
+"""What of the specification runstate refuses: all else is honoured, and nothing is ignored.
 
-:data:`HONOURED` is the whole truth: a property that is set and not in it is a problem, by its
-JSON path. What gets implemented gets a line there. Two tables beside it are about single
+:data:`REFUSED` is the whole truth: a property in it that is set is a problem, by its JSON
+path. What gets implemented loses its line there. Two tables beside it are about single
 values of honoured properties. Properties that the specification does not define are another
 matter: it forbids to refuse them (config.md, Extensibility).
 """
@@ -22,49 +22,48 @@ if TYPE_CHECKING:
 
     Path = tuple[str | int, ...]
 
-HONOURED = (
-    "ociVersion",
-    "root",
-    "hostname",
-    "domainname",
-    "annotations",
-    "mounts[].destination",
-    "mounts[].type",
-    "mounts[].source",
-    "mounts[].options",
-    "process.args",
-    "process.cwd",
-    "process.env",
-    "process.user.uid",
-    "process.user.gid",
-    "process.user.umask",
-    "process.user.additionalGids",
-    "process.capabilities",
-    "process.rlimits",
-    "process.noNewPrivileges",
-    "process.oomScoreAdj",
-    "process.terminal",
-    "process.consoleSize",
-    "linux.namespaces[].type",
-    "linux.uidMappings",
-    "linux.gidMappings",
-    "linux.devices",
-    "linux.cgroupsPath",
-    "linux.resources.devices",
-    "linux.resources.pids",
-    "linux.resources.memory.limit",
-    "linux.resources.memory.reservation",
-    "linux.resources.memory.swap",
-    "linux.resources.cpu.shares",
-    "linux.resources.cpu.quota",
-    "linux.resources.cpu.period",
-    "linux.resources.cpu.cpus",
-    "linux.resources.cpu.mems",
-    "linux.maskedPaths",
-    "linux.readonlyPaths",
-    "linux.rootfsPropagation",
+REFUSED = (
+    "hooks",
+    "mounts[].uidMappings",
+    "mounts[].gidMappings",
+    "process.apparmorProfile",
+    "process.commandLine",
+    "process.execCPUAffinity",
+    "process.ioPriority",
+    "process.scheduler",
+    "process.selinuxLabel",
+    "process.user.username",
+    "linux.namespaces[].path",
+    "linux.timeOffsets",
+    "linux.netDevices",
+    "linux.sysctl",
+    "linux.seccomp",
+    "linux.intelRdt",
+    "linux.memoryPolicy",
+    "linux.mountLabel",
+    "linux.personality",
+    "linux.resources.unified",
+    "linux.resources.memory.kernel",
+    "linux.resources.memory.kernelTCP",
+    "linux.resources.memory.swappiness",
+    "linux.resources.memory.disableOOMKiller",
+    "linux.resources.memory.useHierarchy",
+    "linux.resources.memory.checkBeforeUpdate",
+    "linux.resources.cpu.burst",
+    "linux.resources.cpu.realtimeRuntime",
+    "linux.resources.cpu.realtimePeriod",
+    "linux.resources.cpu.idle",
+    "linux.resources.blockIO",
+    "linux.resources.hugepageLimits",
+    "linux.resources.network",
+    "linux.resources.rdma",
+    "solaris",
+    "windows",
+    "vm",
+    "zos",
+    "freebsd",
 )
-"""The properties that do what the specification says, each with all that is below it."""
+"""The properties that are refused, each with all that is below it."""
 
 REASONS = {
     "process.commandLine": "only Windows has it; use args",
@@ -105,16 +104,16 @@ _Tree: TypeAlias = "dict[str, _Tree]"
 
 
 def _tree() -> _Tree:
-    """The honoured paths by their first names; a leaf is empty."""
+    """The refused paths by their first names; a leaf is empty."""
     tree: _Tree = {}
-    for path in HONOURED:
+    for path in REFUSED:
         branch = tree
         for name in path.replace("[]", "").split("."):
             branch = branch.setdefault(name, {})
     return tree
 
 
-_HONOURED = _tree()
+_REFUSED = _tree()
 
 
 @remembered
@@ -127,7 +126,7 @@ def unsupported(config: Config) -> list[str]:
     Args:
         config: A configuration as :func:`runstate.config.load` gives it.
     """
-    problems = [f"{json_path(path)}: {words}" for path, words in _unhonoured(config)]
+    problems = [f"{json_path(path)}: {words}" for path, words in _refused(config)]
     for index, mount in enumerate(config.mounts):
         problems += _mount_options(("mounts", index, "options"), mount)
     for index, namespace in enumerate(config.linux.namespaces if config.linux else ()):
@@ -137,23 +136,23 @@ def unsupported(config: Config) -> list[str]:
     return problems
 
 
-def _unhonoured(
-    section: Section, honoured: _Tree = _HONOURED, path: Path = (), name: str = ""
+def _refused(
+    section: Section, refused: _Tree = _REFUSED, path: Path = (), name: str = ""
 ) -> Iterator[tuple[Path, str]]:
     found = layout(type(section))
     for (_, key, _), value in zip(found.properties, found.values(section), strict=False):
-        below = honoured.get(key)
-        if value is None or below == {}:
+        below = refused.get(key)
+        if value is None or below is None:
             continue
         full_name = f"{name}{key}"
-        if below is None:
+        if not below:
             if not _asks_nothing(value, full_name):
                 yield (*path, key), REASONS.get(full_name, NOT_YET)
         elif isinstance(value, Section):
-            yield from _unhonoured(value, below, (*path, key), f"{full_name}.")
+            yield from _refused(value, below, (*path, key), f"{full_name}.")
         else:
             for index, item in enumerate(value):
-                yield from _unhonoured(item, below, (*path, key, index), f"{full_name}[].")
+                yield from _refused(item, below, (*path, key, index), f"{full_name}[].")
 
 
 def _asks_nothing(value: Any, name: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from runstate.config import Config
 from runstate.config.section import json_name, known_fields
-from runstate.config.support import HONOURED, REASONS, unsupported
+from runstate.config.support import REASONS, REFUSED, unsupported
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_section_of_its_own_is_refused_as_a_whole():
     assert unsupported(config) == ["$.zos: not supported: runstate's containers are Linux's"]
 
 
-@pytest.mark.parametrize("path", [*HONOURED, *REASONS])
+@pytest.mark.parametrize("path", [*REFUSED, *REASONS])
 def test_the_tables_name_properties_of_the_model(class_of, path):
     cls: Any = Config
     for part in path.split("."):
