@@ -144,7 +144,7 @@ def _config(options: argparse.Namespace) -> tuple[Config, str]:
                 f"{name}: {args[0]!r} after the ID: a bundle's program is in its config.json;"
                 f" {remedy}"
             )
-        return load(options.bundle), options.bundle
+        return load(options.bundle, rules=True), options.bundle
     rootfs = options.rootfs if options.rootfs == "host" else os.path.abspath(options.rootfs)
     return Config.default(args or ["sh"], rootfs=rootfs, hostname=options.id[:64]), os.getcwd()
 

@@ -47,12 +47,16 @@ def parse(text: str | bytes, subject: str = "the JSON text") -> Any:
     raise refusal([problem], subject)
 
 
-def load(source: Config | Mapping[str, Any] | str | os.PathLike[str]) -> Config:
+def load(
+    source: Config | Mapping[str, Any] | str | os.PathLike[str], *, rules: bool = False
+) -> Config:
     """A configuration from whatever describes one.
 
     Args:
         source: A configuration, whose types are checked once unless it was loaded; its JSON
             form; or the path of a bundle, a directory with a ``config.json``.
+        rules: Whether an error shall also tell which rules are broken, as whoever wants to
+            make a container would be told next.
 
     Raises:
         ConfigInvalid: There is no such bundle, its file cannot be read, is not JSON, or not a
@@ -60,18 +64,18 @@ def load(source: Config | Mapping[str, Any] | str | os.PathLike[str]) -> Config:
             :func:`runstate.config.validation.validate` to say.
     """
     if isinstance(source, Config):
-        return source if is_checked(source) else _check(source)
+        return source if is_checked(source) else _check(source, rules=rules)
     if isinstance(source, (str, os.PathLike)):
-        return _load_bundle(source)
-    return structure(Config, source)
+        return _load_bundle(source, rules=rules)
+    return structure(Config, source, rules=rules)
 
 
-def _check(config: Config) -> Config:
+def _check(config: Config, *, rules: bool) -> Config:
     try:
         data = config.to_dict()
     except RecursionError:
         raise refusal(["$: nested too deeply"]) from None
-    checked = structure(Config, data)
+    checked = structure(Config, data, rules=rules)
     if checked != config:
         return checked
     set_checked(config)
@@ -99,12 +103,11 @@ def load_process(source: Process | Mapping[str, Any] | str | os.PathLike[str]) -
     return structure(Process, source)
 
 
-def _load_bundle(source: str | os.PathLike[str]) -> Config:
+def _load_bundle(source: str | os.PathLike[str], *, rules: bool) -> Config:
     bundle = os.fspath(source)
     subject = f"config.json of bundle {bundle!r}"
-    return structure(
-        Config, _read_json(os.path.join(bundle, "config.json"), subject, bundle), subject
-    )
+    data = _read_json(os.path.join(bundle, "config.json"), subject, bundle)
+    return structure(Config, data, subject, rules=rules)
 
 
 def _read_json(path: str, subject: str, bundle: str | None = None) -> Any:

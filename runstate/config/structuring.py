@@ -300,29 +300,40 @@ def set_checked(config: Config) -> None:
     _checked[id(config)] = config
 
 
-def structure(cls: type[_S], data: Any, subject: str = "") -> _S:
+def structure(cls: type[_S], data: Any, subject: str = "", *, rules: bool = False) -> _S:
     """The section that a JSON form describes.
 
     Args:
         cls: The section's class.
         data: What :func:`json.loads` gives.
         subject: Whose problems they will be, to start the error's message with.
+        rules: Of a configuration: whether an error shall also tell which rules it breaks.
 
     Raises:
         ConfigInvalid: With all problems.
     """
     subject = subject or f"the {'configuration' if cls is Config else cls.__name__}"
-    try:
-        section = cast("_S", _converter.get_structure_hook(cls)(_as_dict(data), cls))
-    except _Misfit as misfit:
-        raise refusal(
-            [f"{json_path(path)}: {words}" for path, words in misfit.problems], subject
-        ) from None
-    except RecursionError:
-        raise refusal(["$: nested too deeply for the stack that is left"], subject) from None
+    data = _as_dict(data)
+    section, problems = try_to_structure(cls, data)
+    if section is None:
+        if rules and isinstance(data, dict):
+            from runstate.config.reporting import rest_of  # noqa: PLC0415 - something is wrong
+
+            _, problems = rest_of(data, problems)
+        raise refusal(problems, subject)
     if isinstance(section, Config):
         set_checked(section)
     return section
+
+
+def try_to_structure(cls: type[_S], data: Any) -> tuple[_S | None, list[str]]:
+    """The section that a JSON form describes, or else all its problems."""
+    try:
+        return cast("_S", _converter.get_structure_hook(cls)(data, cls)), []
+    except _Misfit as misfit:
+        return None, [f"{json_path(path)}: {words}" for path, words in misfit.problems]
+    except RecursionError:
+        return None, ["$: nested too deeply for the stack that is left"]
 
 
 def _as_dict(data: Any) -> Any:

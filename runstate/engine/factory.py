@@ -138,7 +138,7 @@ class Factory:
             OperationFailed: Something failed; all is undone.
         """
         self._store.check_id(id)
-        loaded = load_config(config)
+        loaded = load_config(config, rules=True)
         attempt = self._attempt(id, loaded, _bundle(config, bundle))
         with Streams(stdin, stdout, stderr) as streams:
             attempt.context.stdio = streams.child
@@ -258,7 +258,7 @@ class Factory:
             ConfigInvalid: ``create`` would refuse the config.
         """
         self._store.check_id(id)
-        attempt = self._attempt(id, load_config(config), _bundle(config, bundle))
+        attempt = self._attempt(id, load_config(config, rules=True), _bundle(config, bundle))
         found: list[Any] = []
         machine.fire(attempt, lambda attempt, transition: found.extend(transition.plan(attempt)))
         operations: list[Operation] = []

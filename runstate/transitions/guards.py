@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from runstate.errors import ConfigInvalid, ContainerNotStopped, NoProcessOps, NotSupported
 from runstate.handlers.contract import ROOMS, ability, offers
 from runstate.linux import processes
 
 if TYPE_CHECKING:
+    from runstate.config import Config
     from runstate.transitions.attempt import Attempt
 
 
@@ -19,16 +22,35 @@ def config_valid(attempt: Attempt) -> None:
     """The config keeps the runtime spec's rules."""
     from runstate.config.validation import validate  # noqa: PLC0415 - only `create` asks
 
-    _refuse(attempt, validate(attempt.context.config))
+    problems = validate(attempt.context.config)
+    if problems:
+        from runstate.config.reporting import rest_of  # noqa: PLC0415 - only for an error
+
+        # What the handlers say of the rest belongs into the same report.
+        rest, problems = rest_of(attempt.context.config.to_dict(), problems)
+        if rest is not None:
+            problems += rest.further(_impossible(attempt, rest.config))
+    _refuse(attempt, problems)
 
 
 def backend_can(attempt: Attempt) -> None:
     """The three handlers can do all that the config asks for, here and now."""
+    _refuse(attempt, _impossible(attempt, attempt.context.config))
+
+
+def _impossible(attempt: Attempt, config: Config) -> list[str]:
+    """What of a config, which keeps all rules, the handlers cannot do."""
+    context = attempt.context
+    if config is not context.config:
+        context = evolve(context, config=config)
     problems: list[str] = []
     for room in ROOMS:
         if offers(attempt.handlers, "check", room=room):
-            problems += ability(attempt.handlers, "check", None, room=room)(attempt.context)
-    _refuse(attempt, problems)
+            try:
+                problems += ability(attempt.handlers, "check", None, room=room)(context)
+            except ConfigInvalid as error:
+                problems += error.problems or (str(error),)
+    return problems
 
 
 def _refuse(attempt: Attempt, problems: list[str]) -> None:
