@@ -148,6 +148,12 @@ class ConfigInvalid(RuntimeStateError):
         super().__init__(message)
         self.problems = tuple(problems)
 
+    def detail(self) -> str:
+        """The whole story, with every problem."""
+        first, *more = super().detail().split("\n")
+        told = self.problems if len(self.problems) > 1 else ()
+        return "\n".join([first, *(f"  {problem}" for problem in told), *more])
+
 
 class ConsoleExists(RuntimeStateError):
     """The process has a console already."""

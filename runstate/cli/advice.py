@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runstate.errors import (
+    ConfigInvalid,
     ContainerNotExists,
     IdInUse,
     IllegalTransition,
@@ -43,11 +44,31 @@ _ADVICE: dict[tuple[str, str], str] = {
 }
 
 
+_SHOWN = 50  # problems; whoever makes more mistakes than that starts at the top
+
+
+def lines(error: RuntimeStateError, options: argparse.Namespace) -> list[str]:
+    """An error as lines for a person: one, or, where a configuration has many problems, each."""
+    told = words(error, options)
+    problems = error.problems if isinstance(error, ConfigInvalid) else ()
+    if len(problems) < 2:
+        return [told]
+    subject = told.partition(f": {problems[0]}")[0]
+    more = len(problems) - _SHOWN
+    return [
+        f"{subject}: {len(problems)} problems:",
+        *(problem.replace("\n", " ") for problem in problems[:_SHOWN]),
+        *([f"and {more} more"] if more > 0 else []),
+    ]
+
+
 def words(error: RuntimeStateError, options: argparse.Namespace) -> str:
     """One error as a line for a person: which command, which container, why, and what now."""
     command: str = options.command
     container_id: str | None = getattr(options, "id", None)
     told = str(error)
+    if command == "plan":
+        told = told.removeprefix("create container 'plan': ")  # which there is none of
     if container_id is not None:
         if isinstance(error, IllegalTransition):
             advice = _ADVICE.get((error.trigger, error.status))

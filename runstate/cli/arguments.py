@@ -92,7 +92,8 @@ options:
 {described}
 
 To see one at work, without any image: runstate run --rootfs host demo ls -l /
-Errors are one line, and exit status 1; run and exec exit as their program does."""
+Errors are one line (a config's problems one each), and exit status 1; run and exec exit as
+their program does."""
 
 
 # --- the commands -------------------------------------------------------------------------------

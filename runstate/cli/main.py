@@ -1,6 +1,7 @@
 """``runstate``: from the words on the command line to an exit status.
 
-Exit statuses: 0; 1 for any error, wrong usage too, with one line on stderr; of ``run`` and
+Exit statuses: 0; 1 for any error, wrong usage too, with one line on stderr, and one more for
+each problem where a configuration has several; of ``run`` and
 ``exec`` in the foreground the program's own, which is 128 plus the signal's number if a signal
 ended it, or 255 where nobody could learn it; 128 plus the number for a command that a signal
 ended.
@@ -17,7 +18,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
-from runstate.cli.advice import words
+from runstate.cli.advice import lines
 from runstate.cli.arguments import Usage, parse
 from runstate.errors import AfterHookFailed, RuntimeStateError, explain_errno
 
@@ -106,7 +107,10 @@ def _report(error: RuntimeStateError, options: argparse.Namespace) -> int:
     if options.debug:
         print(f"runstate: {error.detail()}", file=sys.stderr)
     else:
-        _say(words(error, options))
+        first, *more = lines(error, options)
+        _say(first)
+        for line in more:
+            print(f"  {line}", file=sys.stderr)
         # A full disk, say, is met again by every step of the clean-up: it is told once.
         for told in dict.fromkeys(map(str, error.cleanup_errors)):
             if told != str(error):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runstate.config.spec import Config
 
 _ROUNDS = 5
+_ENOUGH = 1000  # problems; who has so many has no use for those that they hide
 _SEGMENT = re.compile(r'\.(\w+)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]', re.ASCII)
 
 # Without these there is nothing to look at; the values break no rule.
@@ -56,11 +57,22 @@ class Rest:
     moved: dict[Path, list[int]]
     _units: frozenset[Path] = field(init=False)
     _above: frozenset[Path] = field(init=False)
+    _read_by_others: bool = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_units", frozenset(map(_unit, self.removed)))
-        above = {path[:depth] for path in self.removed for depth in range(len(path))}
-        object.__setattr__(self, "_above", frozenset(above))
+    @_units.default
+    def _find_units(self) -> frozenset[Path]:
+        return frozenset(map(_unit, self.removed))
+
+    @_above.default
+    def _find_above(self) -> frozenset[Path]:
+        return frozenset(path[:depth] for path in self.removed for depth in range(len(path)))
+
+    @_read_by_others.default
+    def _find_read_by_others(self) -> bool:
+        return any(
+            unit[:1] == ("linux",) and (len(unit) == 1 or unit[1] in _READ_BY_OTHERS)
+            for unit in self._units
+        )
 
     def further(self, problems: Iterable[str]) -> list[str]:
         """Of the problems of ``config``, those of the whole, with their paths there."""
@@ -82,10 +94,7 @@ class Rest:
         if any(path[:depth] in self.removed for depth in range(len(path))):
             return True
         independent = path[:1] and path[0] in _READ_NOTHING and path[:2] != ("process", "user")
-        return not independent and any(
-            unit[:1] == ("linux",) and (len(unit) == 1 or unit[1] in _READ_BY_OTHERS)
-            for unit in self._units
-        )
+        return self._read_by_others and not independent
 
 
 def _unit(path: Path) -> Path:
@@ -132,6 +141,8 @@ def rest_of(data: Any, problems: Sequence[str]) -> tuple[Rest | None, list[str]]
     from runstate.config.validation import validate  # noqa: PLC0415
 
     known = dict.fromkeys(problems)
+    if len(known) > _ENOUGH:
+        return None, list(known)
     removed = set(map(place_of, problems))
     for _ in range(_ROUNDS):
         left, moved = _without(data, removed)
@@ -142,10 +153,12 @@ def rest_of(data: Any, problems: Sequence[str]) -> tuple[Rest | None, list[str]]
             if not broken:
                 return rest, list(known)
             known.update(dict.fromkeys(rest.further(broken)))
-        before = len(removed)
-        removed.update(original(place_of(problem), moved) for problem in broken)
-        if len(removed) == before:
+        places = {original(place_of(problem), moved) for problem in broken}
+        # What is missing because it was taken out takes with it what cannot be without.
+        places = {path[:-1] if path in removed else path for path in places}
+        if places <= removed or () in places:
             break
+        removed |= places
     return None, list(known)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runstate.config.problems import json_path, unexpected
+from runstate.config.problems import abbreviate, json_path, unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -32,16 +32,27 @@ def one_of(path: Path, value: str | None, allowed: Collection[str], what: str) -
         yield expect(path, value, f"{what} ({', '.join(sorted(allowed))})")
 
 
+def needs_namespace(path: Path, value: Any, type_: str) -> str:
+    """The problem that a value is for a namespace that the container has not."""
+    wanted = f'a namespace of type "{type_}" in linux.namespaces for {abbreviate(value)}'
+    return f"{json_path(path)}: expected {wanted}, got none"
+
+
 def absolute(path: Path, value: str) -> Iterator[str]:
     """A path that starts with a slash."""
     if not value.startswith("/"):
         yield expect(path, value, "an absolute path")
 
 
-def within(path: Path, value: int | None, low: int, high: int, unit: str = "") -> Iterator[str]:
+def within(path: Path, value: int | None, low: int, high: int, what: str = "") -> Iterator[str]:
     """A number in a range; absent is fine."""
     if value is not None and not low <= value <= high:
-        yield expect(path, value, f"from {low} to {high}{unit}")
+        yield expect(path, value, f"{what or 'a number'} from {low} to {high}")
+
+
+def some_id(path: Path, value: int | None, what: str) -> Iterator[str]:
+    """A user or group id that somebody can have; absent is fine."""
+    return within(path, value, 0, NO_ID - 1, what)
 
 
 def environment(path: Path, variables: Sequence[str]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runstate.config.memo import remembered
 from runstate.config.problems import MISSING
-from runstate.config.rules import expect
+from runstate.config.rules import expect, needs_namespace
 from runstate.config.validation_mounts import check_mount
 from runstate.config.validation_process import check_process
 
@@ -111,6 +111,6 @@ def _general(config: Config) -> Iterator[str]:
         if len(value.encode(errors="surrogateescape")) > HOST_NAME_MAX:
             yield expect((name,), value, f"at most {HOST_NAME_MAX} bytes")
         if "uts" not in namespace_types(config):
-            yield expect((name,), value, 'nothing without a namespace of type "uts" to set it in')
+            yield needs_namespace((name,), value, "uts")
     if "" in config.annotations:
         yield expect(("annotations",), "", "keys that are not empty")

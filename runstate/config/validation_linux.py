@@ -12,7 +12,15 @@ from runstate.config.names import (
     PROPAGATIONS,
 )
 from runstate.config.problems import MISSING, json_path
-from runstate.config.rules import NO_ID, absolute, expect, id_ranges, one_of, within
+from runstate.config.rules import (
+    absolute,
+    expect,
+    id_ranges,
+    needs_namespace,
+    one_of,
+    some_id,
+    within,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +43,7 @@ def check_linux(linux: Linux) -> Iterator[str]:
         for index, masked in enumerate(paths):
             yield from absolute((*path, name, index), masked)
         if paths and "mount" not in types:
-            yield expect((*path, name), list(paths), 'nothing without a namespace of type "mount"')
+            yield needs_namespace((*path, name), list(paths), "mount")
     for index, device in enumerate(linux.devices):
         yield from _device((*path, "devices", index), device)
     if linux.cgroups_path and ".." in linux.cgroups_path.split("/"):
@@ -80,7 +88,7 @@ def _id_mappings(path: Path, linux: Linux) -> Iterator[str]:
         if user is not None and not user.path and not mappings:
             yield f"{json_path(here)}: {MISSING}: a new user namespace has no ids without"
         if user is None and mappings:
-            yield expect(here, list(mappings), 'nothing without a namespace of type "user"')
+            yield needs_namespace(here, list(mappings), "user")
         yield from id_ranges(here, mappings)
 
 
@@ -90,7 +98,7 @@ def _clocks(path: Path, linux: Linux, types: set[str]) -> Iterator[str]:
         yield from one_of((*here, clock), clock, CLOCKS, "a clock of time_namespaces(7)")
         yield from within((*here, clock, "nanosecs"), offset.nanosecs, 0, 10**9 - 1)
     if linux.time_offsets and "time" not in types:
-        yield expect(here, linux.time_offsets, 'nothing without a namespace of type "time"')
+        yield needs_namespace(here, linux.time_offsets, "time")
 
 
 def _sysctl(path: Path, name: str, types: set[str]) -> Iterator[str]:
@@ -102,13 +110,13 @@ def _sysctl(path: Path, name: str, types: set[str]) -> Iterator[str]:
         yield expect(path, name, "names of kernel parameters such as net.ipv4.ip_forward")
     elif dotted in IPC_SYSCTLS or dotted.startswith("fs.mqueue."):
         if "ipc" not in types:
-            yield expect((*path, name), name, 'nothing without a namespace of type "ipc"')
+            yield needs_namespace((*path, name), name, "ipc")
     elif parts[0] == "net":
         if "network" not in types:
-            yield expect((*path, name), name, 'nothing without a namespace of type "network"')
+            yield needs_namespace((*path, name), name, "network")
     elif dotted == "kernel.domainname":
         if "uts" not in types:
-            yield expect((*path, name), name, 'nothing without a namespace of type "uts"')
+            yield needs_namespace((*path, name), name, "uts")
     else:
         yield expect((*path, name), name, "a parameter that a namespace has of its own")
 
@@ -126,4 +134,4 @@ def _device(path: Path, device: Device) -> Iterator[str]:
         elif device.type != "p":
             yield f"{json_path((*path, name))}: {MISSING}: only a fifo has none"
     for name, id_ in (("uid", device.uid), ("gid", device.gid)):
-        yield from within((*path, name), id_, 0, NO_ID - 1)
+        yield from some_id((*path, name), id_, "an id")

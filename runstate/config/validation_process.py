@@ -12,7 +12,7 @@ from runstate.config.names import (
     SCHEDULER_FLAGS,
     SCHEDULER_POLICIES,
 )
-from runstate.config.rules import NO_ID, absolute, environment, expect, one_of, within
+from runstate.config.rules import absolute, environment, expect, one_of, some_id, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,12 +54,12 @@ def check_process(path: Path, process: Process) -> Iterator[str]:
 
 
 def _user(path: Path, user: User) -> Iterator[str]:
-    yield from within((*path, "uid"), user.uid, 0, NO_ID - 1)
-    yield from within((*path, "gid"), user.gid, 0, NO_ID - 1)
+    yield from some_id((*path, "uid"), user.uid, "a user id")
+    yield from some_id((*path, "gid"), user.gid, "a group id")
     if user.umask is not None and user.umask > 0o777:
         yield expect((*path, "umask"), user.umask, f"from 0 to {0o777} (0777)")
     for index, gid in enumerate(user.additional_gids):
-        yield from within((*path, "additionalGids", index), gid, 0, NO_ID - 1)
+        yield from some_id((*path, "additionalGids", index), gid, "a group id")
 
 
 def _capabilities(path: Path, capabilities: Capabilities) -> Iterator[str]:

@@ -116,8 +116,10 @@ def test_a_bundle_that_is_none(cli: Cli, tmp_path: Path, new_id: str) -> None:
 def test_a_config_that_is_none(cli: Cli, tmp_path: Path, new_id: str, text: str, why: str) -> None:
     (tmp_path / "config.json").write_text(text)
 
-    assert why in cli("create", "-b", str(tmp_path), new_id).complaint
-    assert why in cli("plan", str(tmp_path)).complaint
+    for words in (("create", "-b", str(tmp_path), new_id), ("plan", str(tmp_path))):
+        done = cli(*words)
+        assert done.status == 1
+        assert why in done.err
 
 
 def test_a_missing_executable(cli: Cli, bundle: Callable[..., str], new_id: str) -> None:
@@ -291,3 +293,41 @@ def test_debug_tells_the_whole_story(cli: Cli, new_id: str) -> None:
     assert done.status == 1
     assert done.err.startswith("runstate: ConfigInvalid: config.json of bundle '/nowhere'")
     assert "caused by FileNotFoundError" in done.err
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("backend", ["linux"], indirect=True)
+def test_every_mistake_of_a_config_is_a_line(
+    cli: Cli, bundle: Callable[..., str], new_id: str, tmp_path: Path
+) -> None:
+    path = bundle("true", cwd="work", oom_score_adj=5000, env=("A=1", "B"))
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["root"]["path"] = "/no/such/rootfs"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+
+    for words, subject in (
+        (("plan", path), "plan"),
+        (("create", "-b", path, new_id), f"create container {new_id!r}"),
+        (("run", "-b", path, new_id), f"run: create container {new_id!r}"),
+    ):
+        done = cli(*words)
+        assert done.status == 1
+        assert done.err.splitlines() == [
+            f"runstate: {subject}: 4 problems:",
+            '  $.process.cwd: expected an absolute path, got "work"',
+            '  $.process.env[1]: expected KEY=value, got "B"',
+            "  $.process.oomScoreAdj: expected a number from -1000 to 1000, got 5000",
+            (
+                "  $.root.path: '/no/such/rootfs': No such file or directory; expected the"
+                " rootfs's directory"
+            ),
+        ]
+
+
+@pytest.mark.parametrize("backend", ["process"], indirect=True)
+def test_more_mistakes_than_anybody_reads_are_counted(cli: Cli, bundle: Callable[..., str]) -> None:
+    path = bundle("true", env=("A",) * 70)
+
+    told = cli("plan", path).err.splitlines()
+    assert (told[0], told[-1]) == ("runstate: plan: 70 problems:", "  and 20 more")
+    assert cli("--debug", "plan", path).err.count("expected KEY=value") == 71

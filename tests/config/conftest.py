@@ -126,10 +126,10 @@ def schemas() -> Any:
 
 
 @pytest.fixture(scope="session")
-def changed() -> Any:
-    """Makes the default configuration with some properties added, changed, or (None) removed."""
+def default() -> Any:
+    """The default configuration as JSON, some properties added, changed, or (None) removed."""
 
-    def change_default(change: dict[str, Any]) -> Config:
+    def change_default(change: dict[str, Any]) -> dict[str, Any]:
         data = Config.default(["true"], rootless=False).to_dict()
         for path, value in change.items():
             place = data
@@ -140,9 +140,15 @@ def changed() -> Any:
                 place.pop(last, None)
             else:
                 place[last] = value
-        return Config.from_dict(data)
+        return data
 
     return change_default
+
+
+@pytest.fixture(scope="session")
+def changed(default: Any) -> Any:
+    """The same, loaded."""
+    return lambda change: Config.from_dict(default(change))
 
 
 @pytest.fixture(scope="session")
