@@ -42,21 +42,8 @@ REFUSED = (
     "linux.memoryPolicy",
     "linux.mountLabel",
     "linux.personality",
-    "linux.resources.unified",
-    "linux.resources.memory.kernel",
-    "linux.resources.memory.kernelTCP",
-    "linux.resources.memory.swappiness",
-    "linux.resources.memory.disableOOMKiller",
-    "linux.resources.memory.useHierarchy",
-    "linux.resources.memory.checkBeforeUpdate",
-    "linux.resources.cpu.burst",
-    "linux.resources.cpu.realtimeRuntime",
-    "linux.resources.cpu.realtimePeriod",
-    "linux.resources.cpu.idle",
-    "linux.resources.blockIO",
-    "linux.resources.hugepageLimits",
-    "linux.resources.network",
-    "linux.resources.rdma",
+    "linux.resources.blockIO.leafWeight",
+    "linux.resources.blockIO.weightDevice[].leafWeight",
     "solaris",
     "windows",
     "vm",
@@ -65,11 +52,15 @@ REFUSED = (
 )
 """The properties that are refused, each with all that is below it."""
 
+_NO_LEAF_WEIGHT = "it went from Linux with the CFQ scheduler, in 5.0; use weight"
+
 REASONS = {
     "process.commandLine": "only Windows has it; use args",
     "process.user.username": "only Windows has it; use uid and gid",
     "linux.namespaces[].path": "joining a namespace is not supported yet; leave the path out"
     " for a new one",
+    "linux.resources.blockIO.leafWeight": _NO_LEAF_WEIGHT,
+    "linux.resources.blockIO.weightDevice[].leafWeight": _NO_LEAF_WEIGHT,
     "windows": "not supported: runstate's containers are Linux's",
     "solaris": "not supported: runstate's containers are Linux's",
     "zos": "not supported: runstate's containers are Linux's",
@@ -77,7 +68,12 @@ REASONS = {
 }
 """What to say of a property beyond ``not supported yet``."""
 
-ZERO_IS_UNSET = frozenset({"linux.resources.blockIO.weight", "linux.resources.blockIO.leafWeight"})
+ZERO_IS_UNSET = frozenset(
+    {
+        "linux.resources.blockIO.leafWeight",
+        "linux.resources.blockIO.weightDevice[].leafWeight",
+    }
+)
 """Numbers that docker always writes, with 0 for what nobody asked for."""
 
 NAMESPACES = frozenset({"pid", "network", "ipc", "uts", "mount", "cgroup", "user"})

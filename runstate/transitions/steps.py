@@ -250,14 +250,10 @@ class ApplyResources(Step):
 
 def _with_resources(config: dict[str, Any], resources: dict[str, Any]) -> dict[str, Any]:
     """A config with new limits beside those of its limits that are not named."""
+    from runstate.config.merging import merge_resources  # noqa: PLC0415 - only `update` asks
+
     linux = config.get("linux", {})
-    merged = dict(linux.get("resources", {}))
-    for name, value in resources.items():
-        former = merged.get(name)
-        if isinstance(former, dict) and isinstance(value, dict):
-            merged[name] = former | value
-        else:
-            merged[name] = value
+    merged = merge_resources(linux.get("resources", {}), resources)
     return {**config, "linux": {**linux, "resources": merged}}
 
 

@@ -62,28 +62,15 @@ from runstate.config.support import REASONS, REFUSED, unsupported
         ({"linux.intelRdt": {"closID": "c"}}, ["$.linux.intelRdt"]),
         ({"linux.memoryPolicy": {"mode": "MPOL_BIND"}}, ["$.linux.memoryPolicy"]),
         ({"linux.personality": {"domain": "LINUX32"}}, ["$.linux.personality"]),
-        ({"linux.resources.unified": {"memory.high": "1"}}, ["$.linux.resources.unified"]),
-        ({"linux.resources.memory": {"swappiness": 0}}, ["$.linux.resources.memory.swappiness"]),
-        ({"linux.resources.memory": {"kernel": 1}}, ["$.linux.resources.memory.kernel"]),
+        ({"linux.resources.blockIO": {"leafWeight": 10}}, ["$.linux.resources.blockIO.leafWeight"]),
         (
-            {"linux.resources.memory": {"disableOOMKiller": True, "limit": 5}},
-            ["$.linux.resources.memory.disableOOMKiller"],
+            {
+                "linux.resources.blockIO": {
+                    "weightDevice": [{"major": 8, "minor": 0, "leafWeight": 9}]
+                }
+            },
+            ["$.linux.resources.blockIO.weightDevice[0].leafWeight"],
         ),
-        (
-            {"linux.resources.cpu": {"burst": 1, "idle": 0}},
-            ["$.linux.resources.cpu.burst", "$.linux.resources.cpu.idle"],
-        ),
-        (
-            {"linux.resources.cpu": {"realtimeRuntime": 1}},
-            ["$.linux.resources.cpu.realtimeRuntime"],
-        ),
-        ({"linux.resources.blockIO": {"weight": 10}}, ["$.linux.resources.blockIO"]),
-        (
-            {"linux.resources.hugepageLimits": [{"pageSize": "2MB", "limit": 1}]},
-            ["$.linux.resources.hugepageLimits"],
-        ),
-        ({"linux.resources.network": {"classID": 0}}, ["$.linux.resources.network"]),
-        ({"linux.resources.rdma": {"mlx5_1": {"hcaHandles": 3}}}, ["$.linux.resources.rdma"]),
     ],
 )
 def test_what_is_not_honoured_yet_is_refused_at_its_path(changed, change, paths):
@@ -115,7 +102,7 @@ def test_what_is_not_honoured_yet_is_refused_at_its_path(changed, change, paths)
         {"linux.resources.cpu": {"shares": 2, "quota": 1, "period": 1, "cpus": "0", "mems": "0"}},
         {"linux.resources.pids": {"limit": 5}},
         # As docker writes it when nobody asked for anything.
-        {"linux.resources.blockIO": {"weight": 0}},
+        {"linux.resources.blockIO": {"weight": 0, "leafWeight": 0}},
     ],
 )
 def test_what_is_honoured_or_asks_for_nothing_is_no_problem(changed, change):

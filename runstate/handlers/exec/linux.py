@@ -8,18 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
-from runstate.config.memo import json_form
 from runstate.errors import InitDied, OperationFailed, explain_errno
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
-from runstate.handlers.exec import idmaps, lifecycle
+from runstate.handlers.exec import idmaps, lifecycle, limits
 from runstate.handlers.exec.program import compile_program, compile_setup
 from runstate.init import kernel
 from runstate.linux import launcher, operations, processes
 from runstate.linux.cgroups.cgroup import Cgroup
-from runstate.linux.cgroups.devices import DEFAULT_DEVICE_RULES
-from runstate.linux.cgroups.layout import detect
-from runstate.linux.cgroups.paths import plan_paths
-from runstate.linux.cgroups.resources import missing_controllers
 from runstate.linux.handshake import Handshake
 
 if TYPE_CHECKING:
@@ -49,7 +44,6 @@ _NO_USER_NAMESPACE = (
     " uidMappings and gidMappings; Config.default asks for one, and so does `runstate spec"
     " --rootless`"
 )
-_NO_CGROUP = "it has no cgroup, which an ordinary user gets only where one is delegated"
 
 
 @frozen
@@ -89,25 +83,7 @@ class LinuxExec:
     def _missing_on_host(self, context: HandlerContext) -> list[str]:
         if os.geteuid() != 0 and not _namespaces(context.config) & kernel.CLONE_NEWUSER:
             return [_NO_USER_NAMESPACE]
-        resources = _resources(context.config, with_defaults=False)
-        paths = self._plan_cgroup(context)
-        if not paths:
-            return (
-                [f"$.linux.resources: cannot be applied: {_NO_CGROUP}"]
-                if set(resources) - {"devices"}
-                else []
-            )
-        cgroup = Cgroup(paths)
-        # One cgroup, one container: ending either would end both. The likely other one has the
-        # same id, below another root directory; where it is below this one, the store says so.
-        if not os.path.lexists(context.directory) and cgroup.procs():
-            taken = f"the cgroup {cgroup.primary} has processes of somebody else in it"
-            remedy = "choose another id, or name a cgroup of the container's own"
-            return [f"$.linux.cgroupsPath: {taken}; {remedy}"]
-        return [
-            f"$.linux.resources: needs the cgroup controller {name!r}, which this host has not"
-            for name in missing_controllers(detect(), resources)
-        ]
+        return limits.missing(context)
 
     def check_process(self, context: HandlerContext, process: Any) -> list[str]:
         """What of a further process cannot be done."""
@@ -119,54 +95,27 @@ class LinuxExec:
         return [problem for problem in problems if problem.startswith("$.process")]
 
     def check_resources(self, context: HandlerContext, resources: dict[str, Any]) -> list[str]:
-        """What of new limits this host cannot do; device rules stay as they were made."""
-        from runstate.config import Linux, Resources  # noqa: PLC0415 - only `update` asks
-        from runstate.config.support import unsupported  # noqa: PLC0415
-
-        config = evolve(context.config, linux=Linux(resources=Resources.from_dict(resources)))
-        problems = [p for p in unsupported(config) if p.startswith("$.linux.resources")]
-        if resources.get("devices"):
-            problems.append("$.linux.resources.devices: cannot be changed once a container is made")
-        return problems + [
-            f"$.linux.resources: needs the cgroup controller {name!r}, which this host has not"
-            for name in missing_controllers(detect(), resources)
-        ]
+        """What of new limits is wrong, or cannot be done on this host."""
+        return limits.problems_of_update(context, _required(context), resources)
 
     def notices(self, context: HandlerContext) -> list[str]:
         """What has to be left out on this host."""
-        left_out = []
-        if not self._plan_cgroup(context):
-            left_out.append(f"cgroup: {_NO_CGROUP}; so no limits, no pause, no cgroup statistics")
+        left_out = limits.notices(context)
         if _namespaces(context.config) & kernel.CLONE_NEWUSER and os.geteuid() != 0:
             left_out.append("users: only the caller's own id is mapped, as root of the container")
         return left_out
 
     def preview(self, context: HandlerContext) -> tuple[Operation, ...]:
         """The operations of ``run``."""
-        options = LinuxExecOptions(_namespaces(context.config), self._plan_cgroup(context))
+        options = LinuxExecOptions(_namespaces(context.config), limits.plan_cgroup(context))
         return self._compile(context, options)
-
-    @staticmethod
-    def _plan_cgroup(context: HandlerContext) -> dict[str, str]:
-        linux = context.config.linux
-        rootless = os.geteuid() != 0
-        # Without a parent of our own, which would come and go with its first and last container.
-        default = f"{'' if rootless else '/'}runstate-{context.id}"
-        layout = detect()
-        path = (linux.cgroups_path if linux is not None else None) or default
-        paths = plan_paths(layout, path, context.id, rootless=rootless)
-        if "freezer" in paths and layout.mode == "hybrid":
-            # Nothing is left for the unified hierarchy to do, and to move a process there takes
-            # a lock against all forks of the host; version 1 lets a process move itself.
-            paths.pop("", None)
-        return paths
 
     # --- the contract -------------------------------------------------------------------------
 
     def create(self, context: HandlerContext) -> Substate:
         """Make the cgroup and the exec fifo, and ask for the process."""
         namespaces = _namespaces(context.config)
-        options = LinuxExecOptions(namespaces, self._plan_cgroup(context))
+        options = LinuxExecOptions(namespaces, limits.plan_cgroup(context))
         substate = Substate(options)
         context.substates["exec"] = substate  # what destroy needs if the rest fails
         # If this process dies from here on, who repairs it knows what there may be.
@@ -174,7 +123,7 @@ class LinuxExec:
         cgroup = options.cgroup
         if cgroup is not None:
             cgroup.create()
-            resources = _resources(context.config, with_defaults=True)
+            resources = limits.resources_of(context.config, with_defaults=True)
             if resources:
                 cgroup.apply(resources)
         owner = idmaps.root_of(context.config)
@@ -244,7 +193,7 @@ class LinuxExec:
         substate = context.substates.get("exec")
         cgroup = substate.options.cgroup if substate is not None else None
         if cgroup is None and substate is None:
-            paths = self._plan_cgroup(context)
+            paths = limits.plan_cgroup(context)
             cgroup = Cgroup(paths) if paths else None
         lifecycle.let_go(substate)
         self._kill(context, cgroup)
@@ -259,7 +208,7 @@ class LinuxExec:
     def lacks(self, context: HandlerContext, ability: str) -> str | None:
         """Why an ability cannot be used with this container, if it cannot."""
         needs_cgroup = ability in ("freeze", "thaw", "update")
-        return _NO_CGROUP if needs_cgroup and _cgroup(context) is None else None
+        return limits.NO_CGROUP if needs_cgroup and _cgroup(context) is None else None
 
     waiting = staticmethod(lifecycle.waiting)
     release = staticmethod(lifecycle.release)
@@ -303,16 +252,16 @@ class LinuxExec:
         return None if cgroup is None else cgroup.stats()
 
     def update(self, context: HandlerContext, resources: dict[str, Any]) -> None:
-        """Change limits; device rules stay as they are."""
-        _required(context).apply(resources)
+        """Change limits."""
+        limits.update(context, _required(context), resources)
 
     def limits(self, context: HandlerContext, resources: dict[str, Any]) -> dict[str, str]:
         """What the cgroup has now of what ``update`` would change, by file."""
-        return _required(context).current(resources)
+        return limits.former(context, _required(context), resources)
 
-    def restore_limits(self, context: HandlerContext, limits: dict[str, str]) -> None:
+    def restore_limits(self, context: HandlerContext, former: dict[str, str]) -> None:
         """Put back what ``limits`` told."""
-        _required(context).restore(limits)
+        _required(context).restore(former)
 
     def exec(self, context: HandlerContext, spec: ProcessSpec) -> Child:
         """Start a further process in init's namespaces and cgroup."""
@@ -387,16 +336,6 @@ def _namespaces(config: Config) -> int:
     return flags
 
 
-def _resources(config: Config, *, with_defaults: bool) -> dict[str, Any]:
-    if config.linux is None or config.linux.resources is None:
-        return {}
-    form: Any = json_form(config)
-    resources: dict[str, Any] = form["linux"].get("resources", {})
-    if with_defaults and "devices" in resources:
-        return {**resources, "devices": [*resources["devices"], *DEFAULT_DEVICE_RULES]}
-    return resources
-
-
 def _cgroup(context: HandlerContext) -> Cgroup | None:
     substate = context.substates.get("exec")
     cgroup: Cgroup | None = substate.options.cgroup if substate is not None else None
@@ -423,5 +362,5 @@ def _identity(child: Child, namespaces: int) -> ProcessIdentity:
 def _required(context: HandlerContext) -> Cgroup:
     cgroup = _cgroup(context)
     if cgroup is None:
-        raise OperationFailed(f"container {context.id!r}", _NO_CGROUP)
+        raise OperationFailed(f"container {context.id!r}", limits.NO_CGROUP)
     return cgroup

@@ -29,6 +29,9 @@ class Write:
         may_follow: Two limits that the kernel checks against each other: refused with EINVAL,
             this one is to be written again after the next one.
         instead: What to write where the kernel has no such file.
+        key: Which of the file's entries it is about, by the entry's first word (a device, an
+            interface), where the file has one for each.
+        reset: What to write to be rid of that entry.
     """
 
     controller: str
@@ -38,6 +41,8 @@ class Write:
     optional: bool = False
     may_follow: bool = False
     instead: Write | None = None
+    key: str = ""
+    reset: str = ""
 
     def describe(self) -> str:
         """The write in words, as plans and errors have it."""
@@ -62,7 +67,28 @@ class DeviceFilter:
         return f"attach a filter of {len(self.rules)} device rules to cgroup {self.directory}"
 
 
-def perform(writes: Iterable[Write | DeviceFilter]) -> None:
+@frozen
+class DeviceList:
+    """Device rules of a version 1 cgroup in which processes live already.
+
+    Attributes:
+        directory: The cgroup.
+        allowed: Whether the default is to allow.
+        exceptions: From the default, each in the form ``c 1:3 rwm``.
+    """
+
+    directory: str
+    allowed: bool
+    exceptions: tuple[str, ...]
+
+    def describe(self) -> str:
+        """The effect in words, as plans and errors have it."""
+        words = "allow all devices but" if self.allowed else "allow no devices but"
+        listed = ", ".join(self.exceptions) or "none"
+        return f"{words} {listed} in cgroup {self.directory}"
+
+
+def perform(writes: Iterable[Write | DeviceFilter | DeviceList]) -> None:
     """Perform the writes in order.
 
     Raises:
@@ -71,11 +97,11 @@ def perform(writes: Iterable[Write | DeviceFilter]) -> None:
     """
     postponed: Write | None = None
     for write in writes:
-        if isinstance(write, DeviceFilter):
-            _filter_devices(write)
+        if not isinstance(write, Write):
+            _set_devices(write)
             continue
         try:
-            _write_lines(write)
+            write_lines(write)
         except OSError as error:
             if error.errno == errno.EINVAL and write.may_follow:
                 postponed = write
@@ -86,48 +112,12 @@ def perform(writes: Iterable[Write | DeviceFilter]) -> None:
             postponed = None
 
 
-def current(writes: Iterable[Write | DeviceFilter]) -> dict[str, str]:
-    """What the files of these writes hold now, by path; device rules are left out.
+def write_lines(write: Write) -> None:
+    """Write each line of a value by a write(2) of its own.
 
     Raises:
-        OperationFailed: The kernel refuses to tell.
+        OSError: As the kernel reports it.
     """
-    found = {}
-    for write in writes:
-        setting: Write | DeviceFilter | None = write
-        while isinstance(setting, Write) and setting.controller != "devices":
-            path = f"{setting.directory}/{setting.file}"
-            try:
-                found[path] = read_value(path)
-                break
-            except FileNotFoundError:
-                setting = setting.instead
-            except OSError as error:
-                raise OperationFailed.from_os_error(f"read {path}", error) from error
-    return found
-
-
-def restore(values: Mapping[str, str]) -> None:
-    """Write back what :func:`current` has told; a cgroup that is gone needs nothing.
-
-    Raises:
-        OperationFailed: The kernel refuses.
-    """
-    refused = []
-    for path, value in values.items():
-        directory, _, file = path.rpartition("/")
-        write = Write("", directory, file, value)
-        try:
-            _write_lines(write)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            # Of two limits that are checked against each other the other has to be first.
-            refused.append(write)
-    perform(refused)
-
-
-def _write_lines(write: Write) -> None:
     fd = os.open(f"{write.directory}/{write.file}", os.O_WRONLY | os.O_CLOEXEC)
     try:
         for line in write.value.encode().split(b"\n"):
@@ -138,7 +128,7 @@ def _write_lines(write: Write) -> None:
 
 def _write(write: Write) -> None:
     try:
-        _write_lines(write)
+        write_lines(write)
     except OSError as error:
         _fall_back(write, error)
 
@@ -170,16 +160,13 @@ def _reason(write: Write, error: OSError) -> str:
     return reason
 
 
-def _filter_devices(effect: DeviceFilter) -> None:
-    # ctypes and the assembler are for hosts without version 1's controller only.
-    from runstate.linux.cgroups import device_filter  # noqa: PLC0415
+def _set_devices(effect: DeviceFilter | DeviceList) -> None:
+    # For updates, and for hosts without version 1's controller, only.
+    if isinstance(effect, DeviceList):
+        from runstate.linux.cgroups.device_list import change  # noqa: PLC0415
 
-    program = device_filter.assemble(effect.rules)
-    try:
-        fd = os.open(effect.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise OperationFailed.from_os_error(effect.describe(), error) from error
-    try:
-        device_filter.attach(fd, program)
-    finally:
-        os.close(fd)
+        change(effect.directory, effect.allowed, effect.exceptions)
+    else:
+        from runstate.linux.cgroups import device_filter  # noqa: PLC0415
+
+        device_filter.put(effect.directory, device_filter.assemble(effect.rules))

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from runstate.errors import DeadlineExceeded, NotSupported, OperationFailed, RuntimeStateError
-from runstate.linux.cgroups import applying, freezer, layout, tree
+from runstate.linux.cgroups import freezer, layout, tree
 from runstate.linux.cgroups.applying import Write, perform
 from runstate.linux.cgroups.files import is_gone, read_value, write_failed, write_value
 from runstate.linux.cgroups.resources import compile_writes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from runstate.linux.cgroups.stats import CgroupStats
 
@@ -325,21 +325,28 @@ class Cgroup:
 
     # --- limits -----------------------------------------------------------------------------
 
-    def apply(self, resources: Mapping[str, Any]) -> None:
+    def apply(
+        self,
+        resources: Mapping[str, Any],
+        *,
+        updating: bool = False,
+        former_unified: Collection[str] = (),
+    ) -> None:
         """Set limits, of a new container or of one that runs.
-
-        Device rules of version 1 are replaced one by one, the default first: a running container
-        whose default is to deny lacks devices for a moment.
 
         Args:
             resources: The config's ``linux.resources``, as JSON has it.
+            updating: See :func:`~runstate.linux.cgroups.resources.compile_writes`.
+            former_unified: Likewise.
 
         Raises:
             ConfigInvalid, NotSupported: See
                 :func:`~runstate.linux.cgroups.resources.compile_writes`.
             OperationFailed: The kernel refuses; what was written before stays.
         """
-        writes = compile_writes(self.paths, resources)
+        writes = compile_writes(
+            self.paths, resources, updating=updating, former_unified=former_unified
+        )
         if not writes:
             return
         unified = self.paths.get("")
@@ -354,40 +361,57 @@ class Cgroup:
             self._check_before_update(resources.get("memory") or {}, unified)
         perform(writes)
 
-    def current(self, resources: Mapping[str, Any]) -> dict[str, str]:
-        """What the files that :meth:`apply` would write to hold now, by path.
+    def former(
+        self,
+        resources: Mapping[str, Any],
+        device_rules: Sequence[Mapping[str, Any]],
+        former_unified: Collection[str] = (),
+    ) -> dict[str, str]:
+        """What an update would change, as it is now; see :func:`read_former`.
 
-        Device rules are left out: the kernel tells those of version 2 to nobody.
+        Args:
+            resources: As :meth:`apply` will be given them.
+            device_rules: The container's present ones.
+            former_unified: As :meth:`apply` will be given them.
 
         Raises:
             ConfigInvalid, NotSupported: As :meth:`apply`.
             OperationFailed: The kernel refuses to tell.
         """
-        return applying.current(compile_writes(self.paths, resources))
+        from runstate.linux.cgroups.former import read_former  # noqa: PLC0415 - updates alone
+
+        writes = compile_writes(self.paths, resources, updating=True, former_unified=former_unified)
+        return read_former(writes, device_rules)
 
     def restore(self, values: Mapping[str, str]) -> None:
-        """Write back what :meth:`current` has told; the cgroup being gone is as good.
+        """Write back what :meth:`former` has told; the cgroup being gone is as good.
 
         Raises:
             OperationFailed: The kernel refuses.
         """
-        applying.restore(values)
+        from runstate.linux.cgroups.former import restore_former  # noqa: PLC0415
+
+        restore_former(values)
 
     def _check_before_update(self, memory: Mapping[str, Any], unified: str) -> None:
-        limit = memory.get("limit") or 0
-        if not memory.get("checkBeforeUpdate") or limit <= 0 or "memory" in self.paths:
+        """Version 1's kernel refuses what version 2's would kill for (config-linux.md, Memory)."""
+        if not memory.get("checkBeforeUpdate") or "memory" in self.paths:
             return
         try:
             usage = int(read_value(f"{unified}/memory.current"))
         except OSError as error:
+            if is_gone(error):
+                return
             raise OperationFailed.from_os_error(
                 f"read the memory usage of cgroup {unified}", error
             ) from error
-        if usage > limit:
-            raise OperationFailed(
-                f"limit the memory of cgroup {unified} to {limit} bytes",
-                f"it uses {usage}, and checkBeforeUpdate says not to kill for it",
-            )
+        for name, what in (("limit", "memory"), ("swap", "memory and swap")):
+            limit = memory.get(name) or 0
+            if 0 < limit <= usage:
+                raise OperationFailed(
+                    f"limit the {what} of cgroup {unified} to {limit} bytes",
+                    f"it uses {usage}, and checkBeforeUpdate says not to kill for it",
+                )
 
     def stats(self) -> CgroupStats:
         """What the cgroup has used; see :func:`~runstate.linux.cgroups.stats.read_stats`."""

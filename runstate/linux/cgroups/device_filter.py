@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # linux/bpf.h
 BPF_PROG_LOAD = 5
 BPF_PROG_ATTACH = 8
+BPF_PROG_DETACH = 9
 BPF_PROG_GET_FD_BY_ID = 13
 BPF_OBJ_GET_INFO_BY_FD = 15
 BPF_PROG_QUERY = 16
@@ -147,38 +148,52 @@ def _denial(rule: DeviceRule) -> list[bytes]:
     ]
 
 
-def attach(cgroup_fd: int, program: bytes) -> None:
-    """Load a program and make it the cgroup's one device filter.
+def put(directory: str, program: bytes | None) -> None:
+    """Load a program and make it the one device filter of ours that a cgroup has.
 
     The one of an earlier call is replaced in one step, so that there is no moment without a
     filter. The filter goes with the cgroup: nothing is to be undone.
 
     Args:
-        cgroup_fd: A descriptor of the cgroup's directory, open for reading.
-        program: Of :func:`assemble`.
+        directory: The cgroup.
+        program: Of :func:`assemble`; None takes ours away.
 
     Raises:
         OperationFailed: The kernel refuses: EPERM without CAP_BPF and CAP_NET_ADMIN (or
             CAP_SYS_ADMIN), EINVAL where it lacks CONFIG_CGROUP_BPF.
         NotSupported: The number of bpf(2) is not known for this machine.
     """
-    words = "load a device filter (bpf, BPF_PROG_TYPE_CGROUP_DEVICE)"
-    program_fd = replaced_fd = -1
+    words = f"open cgroup {directory}"
+    descriptors: list[int] = []
     try:
-        program_fd = _load(program)
-        words = "attach a device filter (bpf, BPF_CGROUP_DEVICE)"
-        replaced_fd = _attached(cgroup_fd)
-        flags = BPF_F_ALLOW_MULTI | (BPF_F_REPLACE if replaced_fd >= 0 else 0)
-        attribute = struct.pack(
-            "=IIIII", cgroup_fd, program_fd, BPF_CGROUP_DEVICE, flags, max(replaced_fd, 0)
+        cgroup_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptors.append(cgroup_fd)
+        if program is not None:
+            words = f"load a device filter (bpf, BPF_PROG_TYPE_CGROUP_DEVICE) for {directory}"
+            descriptors.append(_load(program))
+        words = f"attach a device filter (bpf, BPF_CGROUP_DEVICE) to cgroup {directory}"
+        former_fd = _attached(cgroup_fd)
+        if former_fd >= 0:
+            descriptors.append(former_fd)
+        if program is None:
+            if former_fd >= 0:
+                _bpf(
+                    BPF_PROG_DETACH,
+                    struct.pack("=IIII", cgroup_fd, former_fd, BPF_CGROUP_DEVICE, 0),
+                )
+            return
+        flags = BPF_F_ALLOW_MULTI | (BPF_F_REPLACE if former_fd >= 0 else 0)
+        _bpf(
+            BPF_PROG_ATTACH,
+            struct.pack(
+                "=IIIII", cgroup_fd, descriptors[1], BPF_CGROUP_DEVICE, flags, max(former_fd, 0)
+            ),
         )
-        _bpf(BPF_PROG_ATTACH, attribute)
     except OSError as error:
         raise OperationFailed.from_os_error(words, error) from error
     finally:
-        for descriptor in (program_fd, replaced_fd):
-            if descriptor >= 0:
-                os.close(descriptor)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _load(program: bytes) -> int:

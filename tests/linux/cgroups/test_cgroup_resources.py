@@ -6,12 +6,12 @@ import pytest
 
 from runstate.errors import ConfigInvalid, NotSupported
 from runstate.linux.cgroups.applying import DeviceFilter, Write
-from runstate.linux.cgroups.layout import Hierarchy, Layout
+from runstate.linux.cgroups.cpu import cpu_weight
 from runstate.linux.cgroups.resources import (
     DEFAULT_DEVICE_RULES,
     compile_writes,
-    cpu_weight,
-    missing_controllers,
+    needs_unified,
+    problems,
 )
 
 NAMES = ("cpu", "cpuset", "memory", "pids", "devices", "blkio", "hugetlb", "net_cls", "net_prio")
@@ -65,19 +65,31 @@ def _pairs(paths, resources):
             [("memory.swap.max", "max"), ("memory.max", "100")],
         ),
         (
-            {"memory": {"swappiness": 0, "disableOOMKiller": True}},
-            [("memory.swappiness", "0"), ("memory.oom_control", "1")],
-            [],
+            {"cpu": {"quota": 50000, "period": 100000, "burst": 20000}},
+            [
+                ("cpu.cfs_burst_us", "0"),
+                ("cpu.cfs_period_us", "100000"),
+                ("cpu.cfs_quota_us", "50000"),
+                ("cpu.cfs_burst_us", "20000"),
+            ],
+            [("cpu.max.burst", "0"), ("cpu.max", "50000 100000"), ("cpu.max.burst", "20000")],
+        ),
+        ({"memory": {"disableOOMKiller": False}}, [("memory.oom_control", "0")], []),
+        ({"memory": {"kernel": 5, "checkBeforeUpdate": True}}, [], []),
+        (
+            {"network": {"classID": 0}, "pids": {"limit": 9}},
+            [("pids.max", "9")],
+            [("pids.max", "9")],
         ),
         (
             {"cpu": {"shares": 1024, "quota": 50000, "period": 100000, "burst": 0}},
             [
                 ("cpu.shares", "1024"),
+                ("cpu.cfs_burst_us", "0"),
                 ("cpu.cfs_period_us", "100000"),
                 ("cpu.cfs_quota_us", "50000"),
-                ("cpu.cfs_burst_us", "0"),
             ],
-            [("cpu.weight", "39"), ("cpu.max", "50000 100000"), ("cpu.max.burst", "0")],
+            [("cpu.weight", "100"), ("cpu.max.burst", "0"), ("cpu.max", "50000 100000")],
         ),
         ({"cpu": {"quota": -1}}, [("cpu.cfs_quota_us", "-1")], [("cpu.max", "max")]),
         ({"cpu": {"period": 5000}}, [("cpu.cfs_period_us", "5000")], [("cpu.max", "max 5000")]),
@@ -98,9 +110,9 @@ def _pairs(paths, resources):
             [("io.max", "8:0 wiops=max")],
         ),
         (
-            {"blockIO": {"weight": 500, "weightDevice": [{"major": 8, "minor": 0, "weight": 9}]}},
-            [("blkio.bfq.weight", "500"), ("blkio.bfq.weight_device", "8:0 9")],
-            [("io.bfq.weight", "500"), ("io.bfq.weight", "8:0 9")],
+            {"blockIO": {"weight": 500, "weightDevice": [{"major": 8, "minor": 0, "weight": 10}]}},
+            [("blkio.bfq.weight", "500"), ("blkio.bfq.weight_device", "8:0 10")],
+            [("io.bfq.weight", "500"), ("io.bfq.weight", "8:0 10")],
         ),
         (
             {"hugepageLimits": [{"pageSize": "2MB", "limit": 4}]},
@@ -114,9 +126,56 @@ def test_resources_become_the_files_of_either_version(resources, v1, v2):
     assert _pairs(V2, resources) == v2
 
 
-@pytest.mark.parametrize(("shares", "weight"), [(2, 1), (1024, 39), (262144, 10000), (1, 1)])
-def test_shares_become_a_weight_by_the_classic_line(shares, weight):
+@pytest.mark.parametrize(
+    ("shares", "weight"),
+    [
+        (1, 1),
+        (2, 1),
+        (102, 17),
+        (512, 59),
+        (1024, 100),
+        (2048, 174),
+        (262144, 10000),
+        (9**9, 10000),
+    ],
+)
+def test_shares_become_a_weight_by_the_parabola_of_todays_runtimes(shares, weight):
     assert cpu_weight(shares) == weight
+
+
+def test_more_shares_never_weigh_less():
+    weights = [cpu_weight(shares) for shares in range(2, 262145, 31)]
+    assert weights == sorted(weights)
+
+
+@pytest.mark.parametrize(
+    ("weight", "files"),
+    [(10, "1"), (100, "910"), (1000, "10000")],
+)
+def test_block_weights_are_converted_where_bfq_has_no_file_of_its_own(weight, files):
+    (write,) = _writes(V2, {"blockIO": {"weight": weight}})
+    assert (write.instead.file, write.instead.value) == ("io.weight", files)
+
+
+@pytest.mark.parametrize(
+    ("resources", "file", "value"),
+    [
+        ({"memory": {"swappiness": 0}}, "memory.swappiness", "0"),
+        ({"memory": {"disableOOMKiller": True}}, "memory.oom_control", "1"),
+        ({"memory": {"kernelTCP": -1}}, "memory.kmem.tcp.limit_in_bytes", "-1"),
+        ({"cpu": {"realtimePeriod": 1000}}, "cpu.rt_period_us", "1000"),
+        ({"cpu": {"realtimeRuntime": 900}}, "cpu.rt_runtime_us", "900"),
+    ],
+)
+def test_what_version_2_has_no_setting_for_is_refused_there_by_its_path(resources, file, value):
+    assert _pairs(V1, resources) == [(file, value)]
+    ((section, settings),) = resources.items()
+    ((path, why),) = problems(V2, {"cpu", "memory"}, resources)
+    assert path == (section, *settings)
+    assert why == (
+        f"needs the cgroup controller {section!r} of version 1: this host has it in version 2, "
+        "which has no such setting"
+    )
 
 
 def test_network_priorities_are_version_1s_alone():
@@ -125,7 +184,7 @@ def test_network_priorities_are_version_1s_alone():
         ("net_cls.classid", "1048577"),
         ("net_prio.ifpriomap", "lo 3"),
     ]
-    with pytest.raises(NotSupported, match="net_cls, net_prio"):
+    with pytest.raises(NotSupported, match=r"classID needs .*'net_cls'.*'net_prio'"):
         compile_writes(V2, {"network": network})
 
 
@@ -141,6 +200,47 @@ def test_unified_settings_are_written_as_they_are():
     assert [(write.controller, write.file, write.value) for write in writes] == [
         ("memory", "memory.high", "5"),
         ("", "cgroup.max.depth", "3"),
+    ]
+
+
+def test_unified_settings_win_over_what_was_converted_to_the_same_file():
+    resources = {
+        "memory": {"limit": 100, "reservation": 50},
+        "cpu": {"shares": 1024},
+        "blockIO": {
+            "weight": 100,
+            "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 9}],
+        },
+        "unified": {"memory.max": "7", "io.weight": "default 5", "io.max": "8:16 rbps=3"},
+    }
+    assert _pairs(V2, resources) == [
+        ("memory.low", "50"),
+        ("cpu.weight", "100"),
+        ("io.max", "8:0 rbps=9"),
+        ("memory.max", "7"),
+        ("io.weight", "default 5"),
+        ("io.max", "8:16 rbps=3"),
+    ]
+
+
+def test_an_update_does_not_undo_what_unified_has_set():
+    writes = compile_writes(V2, {"memory": {"limit": 9}}, former_unified=["memory.max"])
+    assert writes == ()
+
+
+def test_each_line_of_a_file_with_one_entry_a_device_is_a_write_that_can_be_taken_back():
+    writes = _writes(V2, {"unified": {"io.max": "8:0 rbps=1\n8:16 wiops=2\n"}})
+    assert [(write.value, write.reset) for write in writes] == [
+        ("8:0 rbps=1", "8:0 rbps=max wbps=max riops=max wiops=max"),
+        ("8:16 wiops=2", "8:16 rbps=max wbps=max riops=max wiops=max"),
+    ]
+
+
+def test_rdma_limits_are_one_line_a_device():
+    rdma = {"mlx5_1": {"hcaHandles": 3, "hcaObjects": 10000}, "rxe3": {"hcaObjects": 0}}
+    assert _pairs(V2, {"rdma": rdma}) == [
+        ("rdma.max", "mlx5_1 hca_handle=3 hca_object=10000"),
+        ("rdma.max", "rxe3 hca_object=0"),
     ]
 
 
@@ -177,15 +277,10 @@ def test_settings_say_what_they_do():
     assert effect.describe() == "attach a filter of 1 device rules to cgroup /cg/web"
 
 
-LAYOUT = Layout(
-    "hybrid",
-    (Hierarchy(("cpu",), "/cg/cpu"),),
-    Hierarchy((), "/cg/unified"),
-    frozenset({"hugetlb"}),
-)
+MIXED = {"cpu": "/cg/cpu/web", "": "/cg/unified/web"}
 
 
-def test_controllers_that_the_host_lacks_are_known_before_anything_is_done():
+def test_what_the_host_lacks_is_known_by_its_path_before_anything_is_done():
     resources = {
         "cpu": {"shares": 9, "cpus": "0"},
         "memory": {"limit": 9},
@@ -194,18 +289,36 @@ def test_controllers_that_the_host_lacks_are_known_before_anything_is_done():
         "unified": {"memory.high": "1", "cgroup.max.depth": "3"},
         "devices": [DENY_ALL],
     }
-    assert missing_controllers(LAYOUT, resources) == [
-        "memory",
-        "cpuset",
-        "blkio",
-        "memory of cgroup version 2",
+    found = problems(MIXED, {"hugetlb"}, resources)
+    assert [path for path, _ in found] == [
+        ("memory", "limit"),
+        ("cpu", "cpus"),
+        ("blockIO", "weight"),
+        ("unified", "memory.high"),
     ]
+    assert found[0][1] == (
+        "needs the cgroup controller 'memory': this host has none; mount it, or leave the limit out"
+    )
 
 
 def test_what_is_no_limit_needs_no_controller():
-    assert missing_controllers(LAYOUT, {"pids": {"limit": 0}, "memory": {}}) == []
-    assert missing_controllers(LAYOUT, {"pids": {"limit": 1}}) == ["pids"]
+    assert problems(MIXED, (), {"pids": {"limit": 0}, "memory": {"disableOOMKiller": False}}) == []
+    assert [path for path, _ in problems(MIXED, (), {"pids": {"limit": 1}})] == [("pids", "limit")]
     assert compile_writes({"cpu": "/cg/cpu"}, {"pids": {"limit": 0}}) == ()
+
+
+def test_only_limits_that_version_1_does_not_have_need_the_unified_hierarchy():
+    assert not needs_unified({**V1, "": "/cg/web"}, {"devices": [DENY_ALL], "pids": {"limit": 1}})
+    assert needs_unified(MIXED, {"hugepageLimits": [{"pageSize": "2MB", "limit": 4}]})
+    assert needs_unified(MIXED, {"devices": [DENY_ALL]})
+    assert needs_unified({**V1, "": "/cg/web"}, {"unified": {"cgroup.max.depth": "3"}})
+
+
+def test_shares_that_version_1_would_silently_change_are_refused():
+    for shares in (1, 262145):
+        ((path, why),) = problems(V1, (), {"cpu": {"shares": shares}})
+        assert path == ("cpu", "shares")
+        assert why == f"expected from 2 to 262144, got {shares}"
 
 
 def test_without_any_cgroup_a_limit_is_refused():

@@ -1,0 +1,171 @@
+"""The exec handler's word on cgroups: where a container goes, what it may use, what is wrong.
+
+The config's ``linux.resources`` is checked against this host before anything is made, and an
+update is checked and compiled together with what was set before.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from runstate.config.memo import json_form
+from runstate.errors import ConfigInvalid, NotSupported
+from runstate.linux.cgroups.cgroup import Cgroup
+from runstate.linux.cgroups.devices import DEFAULT_DEVICE_RULES
+from runstate.linux.cgroups.layout import detect
+from runstate.linux.cgroups.paths import plan_paths
+from runstate.linux.cgroups.resources import needs_unified, problems
+
+if TYPE_CHECKING:
+    from runstate.config import Config
+    from runstate.handlers.contract import HandlerContext
+
+NO_CGROUP = "it has no cgroup, which an ordinary user gets only where one is delegated"
+_ROOT = ("linux", "resources")
+_KERNEL_MEMORY = (
+    "$.linux.resources.memory.kernel: left out: Linux counts the kernel's memory into"
+    " memory.limit, and has no other limit for it any more"
+)
+
+
+def resources_of(config: Config, *, with_defaults: bool) -> dict[str, Any]:
+    """The config's limits, as JSON has them; shared, so not to be changed.
+
+    Args:
+        config: The container's.
+        with_defaults: Whether with the devices that every container may use, where there are
+            rules for devices at all.
+    """
+    if config.linux is None or config.linux.resources is None:
+        return {}
+    form: Any = json_form(config)
+    resources: dict[str, Any] = form["linux"].get("resources", {})
+    return _with_default_devices(resources) if with_defaults else resources
+
+
+def _with_default_devices(resources: dict[str, Any]) -> dict[str, Any]:
+    if "devices" not in resources:
+        return resources
+    return {**resources, "devices": [*resources["devices"], *DEFAULT_DEVICE_RULES]}
+
+
+def plan_cgroup(context: HandlerContext) -> dict[str, str]:
+    """The container's cgroup, by controller; empty where there is none for it."""
+    linux = context.config.linux
+    rootless = os.geteuid() != 0
+    # Without a parent of our own, which would come and go with its first and last container.
+    default = f"{'' if rootless else '/'}runstate-{context.id}"
+    layout = detect()
+    path = (linux.cgroups_path if linux is not None else None) or default
+    paths = plan_paths(layout, path, context.id, rootless=rootless)
+    if (
+        "freezer" in paths
+        and layout.mode == "hybrid"
+        and not needs_unified(paths, resources_of(context.config, with_defaults=False))
+    ):
+        # Nothing is left for the unified hierarchy to do, and to move a process there takes
+        # a lock against all forks of the host; version 1 lets a process move itself.
+        paths.pop("", None)
+    return paths
+
+
+def missing(context: HandlerContext) -> list[str]:
+    """What of the config's limits, and of the place for its cgroup, this host cannot give."""
+    resources = resources_of(context.config, with_defaults=False)
+    paths = plan_cgroup(context)
+    if not paths:
+        from runstate.config.problems import json_path  # noqa: PLC0415 - only for the message
+
+        return [
+            f"{json_path((*_ROOT, name))}: cannot be applied: {NO_CGROUP}"
+            for name in resources
+            if name != "devices"
+        ]
+    cgroup = Cgroup(paths)
+    # One cgroup, one container: ending either would end both. The likely other one has the
+    # same id, below another root directory; where it is below this one, the store says so.
+    if not os.path.lexists(context.directory) and cgroup.procs():
+        taken = f"the cgroup {cgroup.primary} has processes of somebody else in it"
+        remedy = "choose another id, or name a cgroup of the container's own"
+        return [f"$.linux.cgroupsPath: {taken}; {remedy}"]
+    return _missing_for(paths, resources)
+
+
+def _missing_for(paths: dict[str, str], resources: dict[str, Any]) -> list[str]:
+    if not resources:
+        return []
+    found = problems(paths, detect().unified_controllers, resources)
+    if resources.get("hugepageLimits"):
+        from runstate.linux.cgroups.pages import unknown_sizes  # noqa: PLC0415 - few ask
+
+        found += unknown_sizes(resources["hugepageLimits"])
+    if not found:
+        return []
+    from runstate.config.problems import json_path  # noqa: PLC0415 - only for the message
+
+    return [f"{json_path((*_ROOT, *path))}: {words}" for path, words in found]
+
+
+def notices(context: HandlerContext) -> list[str]:
+    """What of the limits is left out on this host."""
+    if not plan_cgroup(context):
+        return [f"cgroup: {NO_CGROUP}; so no limits, no pause, no cgroup statistics"]
+    linux = context.config.linux
+    memory = linux.resources.memory if linux is not None and linux.resources is not None else None
+    return [_KERNEL_MEMORY] if memory is not None and memory.kernel else []
+
+
+# --- updates ------------------------------------------------------------------------------------
+
+
+def problems_of_update(
+    context: HandlerContext, cgroup: Cgroup, resources: dict[str, Any]
+) -> list[str]:
+    """What is wrong with new limits, by themselves, with the old ones, and on this host."""
+    from runstate.config import Linux, Resources  # noqa: PLC0415 - only `update` asks
+    from runstate.config.merging import merge_resources  # noqa: PLC0415
+    from runstate.config.support import unsupported  # noqa: PLC0415
+    from runstate.config.validation_resources import check_resources  # noqa: PLC0415
+
+    Resources.from_dict(resources)  # what has a wrong type cannot be merged
+    saved = resources_of(context.config, with_defaults=False)
+    merged = Resources.from_dict(merge_resources(saved, resources))
+    config = evolve(context.config, linux=Linux(resources=merged))
+    found = [
+        *check_resources(_ROOT, merged),
+        *(problem for problem in unsupported(config) if problem.startswith("$.linux.resources")),
+    ]
+    if found:
+        return found
+    try:
+        return _missing_for(dict(cgroup.paths), _completed(context, resources))
+    except (ConfigInvalid, NotSupported) as error:
+        return [f"$.{error}"]
+
+
+def _completed(context: HandlerContext, resources: dict[str, Any]) -> dict[str, Any]:
+    from runstate.config.merging import completed  # noqa: PLC0415 - only `update` asks
+
+    return completed(
+        resources_of(context.config, with_defaults=False), _with_default_devices(resources)
+    )
+
+
+def _former_unified(context: HandlerContext) -> frozenset[str]:
+    return frozenset(resources_of(context.config, with_defaults=False).get("unified", ()))
+
+
+def update(context: HandlerContext, cgroup: Cgroup, resources: dict[str, Any]) -> None:
+    """Apply new limits to a container that lives."""
+    cgroup.apply(
+        _completed(context, resources), updating=True, former_unified=_former_unified(context)
+    )
+
+
+def former(context: HandlerContext, cgroup: Cgroup, resources: dict[str, Any]) -> dict[str, str]:
+    """What the kernel has now of what :func:`update` would change, by file."""
+    rules = resources_of(context.config, with_defaults=True).get("devices", [])
+    return cgroup.former(_completed(context, resources), rules, _former_unified(context))
