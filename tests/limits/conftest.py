@@ -1,0 +1,102 @@
+"""Containers with limits, and what programs in them come to."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runstate import DEVNULL, PIPE, Config, Container, Factory
+from runstate.linux.cgroups.layout import Layout, detect
+from tests import host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def with_resources(resources: dict[str, Any], *args: str, **linux: Any) -> dict[str, Any]:
+    """A default config, in its JSON form, with these limits beside the default device rules."""
+    config = Config.default(args or ("sleep", "1000")).to_dict()
+    config["linux"]["resources"].update(resources)
+    config["linux"].update(linux)
+    return config
+
+
+class Limiter:
+    """Makes containers with limits, and looks at their cgroups."""
+
+    def __init__(self, factory: Factory) -> None:
+        self.factory = factory
+
+    def create(self, config: dict[str, Any], **streams: Any) -> Container:
+        """A container of this config that waits to be started."""
+        streams = {"stdin": DEVNULL, "stdout": DEVNULL, "stderr": DEVNULL, **streams}
+        return self.factory.create(host.new_id(), config, **streams)
+
+    def running(self, resources: dict[str, Any], *args: str, **linux: Any) -> Container:
+        """A container with these limits that runs."""
+        container = self.create(with_resources(resources, *args, **linux))
+        container.start()
+        return container
+
+    def output(self, resources: dict[str, Any], *args: str) -> str:
+        """What a program with these limits writes until its end."""
+        container = self.create(with_resources(resources, *args), stdout=PIPE, stderr=PIPE)
+        container.start()
+        assert container.stdout is not None
+        assert container.stderr is not None
+        text = container.stdout.read().decode() + container.stderr.read().decode()
+        container.stdout.close()
+        container.stderr.close()
+        container.wait(30)
+        return text
+
+    @staticmethod
+    def directory(container: Container, controller: str) -> str:
+        """Where a container's cgroup of a controller is."""
+        paths: dict[str, str] = container.state.exec.options["cgroup_paths"]
+        return paths[controller] if controller in paths else paths[""]
+
+    def read(self, container: Container, file: str) -> str:
+        """A file of a container's cgroup, as the kernel has it now."""
+        directory = self.directory(container, file.partition(".")[0])
+        with open(f"{directory}/{file}") as opened:
+            return opened.read().strip()
+
+
+@pytest.fixture
+def limiter(linux_factory: Factory) -> Limiter:
+    """Makes containers with limits; for tests that are marked root."""
+    return Limiter(linux_factory)
+
+
+def _mounted(controller: str, directory: Path) -> Iterator[None]:
+    """A version 1 hierarchy for a controller that no hierarchy has yet."""
+    if controller in detect().controllers:
+        yield
+        return
+    subprocess.run(["mount", "-t", "cgroup", "-o", controller, controller, directory], check=True)
+    detect(fresh=True)
+    yield
+    subprocess.run(["umount", directory], check=True)
+    detect(fresh=True)
+
+
+@pytest.fixture
+def net_cls(tmp_path: Path) -> Iterator[None]:
+    """The host has the controller net_cls. Ask for it before the factory, which ends before it."""
+    yield from _mounted("net_cls", tmp_path)
+
+
+@pytest.fixture
+def net_prio(tmp_path: Path) -> Iterator[None]:
+    """The host has the controller net_prio."""
+    yield from _mounted("net_prio", tmp_path)
+
+
+@pytest.fixture
+def layout() -> Layout:
+    """The cgroup hierarchies of this host."""
+    return detect()
