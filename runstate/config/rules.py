@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from runstate.config.problems import abbreviate, json_path, unexpected
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 NO_ID = 2**32 - 1
 """As an unsigned number, the -1 by which system calls mean `leave it`: nobody's id."""
+
+_NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII).fullmatch
 
 UID_MAP_LINES = 340
 """How many ranges the kernel takes in a uid_map (``UID_GID_MAP_MAX_EXTENTS``)."""
@@ -53,6 +56,17 @@ def within(path: Path, value: int | None, low: int, high: int, what: str = "") -
 def some_id(path: Path, value: int | None, what: str) -> Iterator[str]:
     """A user or group id that somebody can have; absent is fine."""
     return within(path, value, 0, NO_ID - 1, what)
+
+
+def list_of_numbers(path: Path, text: str | None, what: str) -> Iterator[str]:
+    """Numbers and ranges as cpuset(7) lists them, ``0-3,7``; absent and empty are fine."""
+    for item in (text or "").split(","):
+        low, dash, high = item.strip(" ").partition("-")
+        if not (low or dash):
+            continue  # runc lets them be
+        if not (_NUMBER(low) and (not dash or (_NUMBER(high) and int(low) <= int(high)))):
+            yield expect(path, text, f"{what} as in 0-3,7")
+            return
 
 
 def environment(path: Path, variables: Sequence[str]) -> Iterator[str]:

@@ -49,7 +49,7 @@ def check_linux(linux: Linux) -> Iterator[str]:
     if linux.cgroups_path and ".." in linux.cgroups_path.split("/"):
         yield expect((*path, "cgroupsPath"), linux.cgroups_path, 'a path without ".."')
     yield from one_of(
-        (*path, "rootfsPropagation"), linux.rootfs_propagation, PROPAGATIONS, "a type"
+        (*path, "rootfsPropagation"), linux.rootfs_propagation or None, PROPAGATIONS, "a type"
     )
     for name in linux.sysctl:
         yield from _sysctl((*path, "sysctl"), name, types)
@@ -57,10 +57,18 @@ def check_linux(linux: Linux) -> Iterator[str]:
         from runstate.config.validation_resources import check_resources  # noqa: PLC0415
 
         yield from check_resources((*path, "resources"), linux.resources)
-    if linux.seccomp or linux.memory_policy or linux.personality or linux.intel_rdt:
-        from runstate.config.validation_rare import check_rare  # noqa: PLC0415 - few have them
+    if linux.seccomp is not None:
+        from runstate.config.validation_rare import check_seccomp  # noqa: PLC0415 - costs
 
-        yield from check_rare(linux)
+        yield from check_seccomp((*path, "seccomp"), linux.seccomp)
+    if linux.net_devices:
+        from runstate.config.validation_network import check_net_devices  # noqa: PLC0415
+
+        yield from check_net_devices((*path, "netDevices"), linux.net_devices, types)
+    if linux.memory_policy or linux.personality or linux.intel_rdt:
+        from runstate.config.validation_tuning import check_linux_tuning  # noqa: PLC0415
+
+        yield from check_linux_tuning(linux)
 
 
 # --- namespaces -----------------------------------------------------------------------------

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from runstate.config.names import (
     CAPABILITIES,
-    IO_CLASSES,
     RLIMITS,
-    SCHEDULER_FLAGS,
-    SCHEDULER_POLICIES,
 )
 from runstate.config.rules import absolute, environment, expect, one_of, some_id, within
 
@@ -19,9 +15,9 @@ if TYPE_CHECKING:
 
     from runstate.config.process import Capabilities, Process, Rlimit, User
     from runstate.config.rules import Path
-    from runstate.config.tuning import IOPriority, Scheduler
 
-_CPU_LIST = re.compile(r"[0-9, -]*")
+MOST_GROUPS = 65536
+"""``NGROUPS_MAX`` of setgroups(2)."""
 
 
 def check_process(path: Path, process: Process) -> Iterator[str]:
@@ -38,19 +34,17 @@ def check_process(path: Path, process: Process) -> Iterator[str]:
     if process.capabilities is not None:
         yield from _capabilities((*path, "capabilities"), process.capabilities)
     yield from _rlimits((*path, "rlimits"), process.rlimits)
-    if process.console_size is not None:
+    # Without a terminal the size has to be ignored (config.md, Process), whatever it is.
+    if process.console_size is not None and process.terminal:
         for name in ("height", "width"):
             value = getattr(process.console_size, name)
             yield from within((*path, "consoleSize", name), value, 0, 2**16 - 1)
-    if process.io_priority is not None:
-        yield from _io_priority((*path, "ioPriority"), process.io_priority)
-    if process.scheduler is not None:
-        yield from _scheduler((*path, "scheduler"), process.scheduler)
-    if process.exec_cpu_affinity is not None:
-        for name in ("initial", "final"):
-            cpus = getattr(process.exec_cpu_affinity, name)
-            if cpus is not None and not _CPU_LIST.fullmatch(cpus):
-                yield expect((*path, "execCPUAffinity", name), cpus, "CPUs as in 0-3,7")
+    if process.scheduler or process.io_priority or process.exec_cpu_affinity:
+        from runstate.config.validation_tuning import (  # noqa: PLC0415 - few have them
+            check_process_tuning,
+        )
+
+        yield from check_process_tuning(path, process)
 
 
 def _user(path: Path, user: User) -> Iterator[str]:
@@ -58,6 +52,10 @@ def _user(path: Path, user: User) -> Iterator[str]:
     yield from some_id((*path, "gid"), user.gid, "a group id")
     if user.umask is not None and user.umask > 0o777:
         yield expect((*path, "umask"), user.umask, f"from 0 to {0o777} (0777)")
+    if len(user.additional_gids) > MOST_GROUPS:
+        yield expect(
+            (*path, "additionalGids"), list(user.additional_gids), f"{MOST_GROUPS} at most"
+        )
     for index, gid in enumerate(user.additional_gids):
         yield from some_id((*path, "additionalGids", index), gid, "a group id")
 
@@ -69,7 +67,9 @@ def _capabilities(path: Path, capabilities: Capabilities) -> Iterator[str]:
             continue
         for index, capability in enumerate(capability_set):
             if capability not in CAPABILITIES:
-                yield expect((*path, name, index), capability, "a name of capabilities(7)")
+                full = f"CAP_{capability.upper()}"
+                expected = full if full in CAPABILITIES else "a name of capabilities(7)"
+                yield expect((*path, name, index), capability, expected)
     # capset(2) refuses the whole call with EPERM.
     missing = set(capabilities.effective).difference(capabilities.permitted)
     for index, capability in enumerate(capabilities.effective):
@@ -87,16 +87,3 @@ def _rlimits(path: Path, rlimits: tuple[Rlimit, ...]) -> Iterator[str]:
         seen.add(rlimit.type)
         if rlimit.soft > rlimit.hard:
             yield expect((*here, "soft"), rlimit.soft, f"at most the hard limit {rlimit.hard}")
-
-
-def _io_priority(path: Path, priority: IOPriority) -> Iterator[str]:
-    yield from one_of((*path, "class"), priority.class_, IO_CLASSES, "a class of ioprio_set(2)")
-    yield from within((*path, "priority"), priority.priority, 0, 7)
-
-
-def _scheduler(path: Path, scheduler: Scheduler) -> Iterator[str]:
-    policy = scheduler.policy
-    yield from one_of((*path, "policy"), policy, SCHEDULER_POLICIES, "a policy of sched(7)")
-    yield from within((*path, "nice"), scheduler.nice, -20, 19)
-    for index, flag in enumerate(scheduler.flags):
-        yield from one_of((*path, "flags", index), flag, SCHEDULER_FLAGS, "a flag")
