@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,8 @@ def _mounted(controller: str, directory: Path) -> Iterator[None]:
     if controller in detect().controllers:
         yield
         return
+    directory = directory / controller
+    directory.mkdir()
     subprocess.run(["mount", "-t", "cgroup", "-o", controller, controller, directory], check=True)
     detect(fresh=True)
     yield
@@ -100,3 +103,27 @@ def net_prio(tmp_path: Path) -> Iterator[None]:
 def layout() -> Layout:
     """The cgroup hierarchies of this host."""
     return detect()
+
+
+@pytest.fixture
+def disk_file() -> Iterator[str]:
+    """A file of a megabyte on the disk that the programs are on."""
+    path = f"/var/tmp/runstate-test-{os.getpid()}"
+    with open(path, "wb") as file:
+        file.write(os.urandom(1 << 20))
+        os.fsync(file.fileno())
+    yield path
+    os.unlink(path)
+
+
+@pytest.fixture
+def huge_pages() -> Iterator[None]:
+    """The kernel may make some huge pages when they are asked for."""
+    path = "/proc/sys/vm/nr_overcommit_hugepages"
+    with open(path) as file:
+        before = file.read()
+    with open(path, "w") as file:
+        file.write("8")
+    yield
+    with open(path, "w") as file:
+        file.write(before)

@@ -71,7 +71,7 @@ def test_a_quota_throttles(limiter):
         {"cpu": {"quota": 2000, "period": 20000}}, "sh", "-c", "while :; do :; done"
     )
     deadline = time.monotonic() + 20
-    while not container.stats().cgroup.cpu_throttled_periods:
+    while not container.stats().cgroup.cpu.throttled_periods:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -125,16 +125,6 @@ def _disk():
     return os.major(device), os.minor(device)
 
 
-@pytest.fixture
-def disk_file():
-    path = f"/var/tmp/runstate-test-{os.getpid()}"
-    with open(path, "wb") as file:
-        file.write(os.urandom(MIB))
-        os.fsync(file.fileno())
-    yield path
-    os.unlink(path)
-
-
 @pytest.mark.parametrize(
     ("throttle", "rate", "program"),
     [
@@ -177,19 +167,6 @@ def test_a_weight_is_with_the_kernel(limiter, layout):
 
 
 HUGE = "import mmap; mmap.mmap(-1, {} << 21, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000)"
-
-
-@pytest.fixture
-def huge_pages():
-    """The kernel may make some huge pages when they are asked for."""
-    path = "/proc/sys/vm/nr_overcommit_hugepages"
-    with open(path) as file:
-        before = file.read()
-    with open(path, "w") as file:
-        file.write("8")
-    yield
-    with open(path, "w") as file:
-        file.write(before)
 
 
 @pytest.mark.usefixtures("huge_pages")

@@ -19,7 +19,7 @@ from runstate.linux.cgroups.resources import compile_writes
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from runstate.linux.cgroups.stats import CgroupStats
+    from runstate.linux.cgroups.figures import CgroupStats
 
 # What version 2 measures for every container, limited or not.
 _CORE_CONTROLLERS = frozenset({"cpu", "memory", "pids"})

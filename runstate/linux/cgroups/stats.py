@@ -1,163 +1,263 @@
-"""What a cgroup has used: memory, processor time, processes."""
+"""What a cgroup has used: each figure from the version that has its controller."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
-from runstate.errors import OperationFailed
-from runstate.linux.cgroups.files import is_gone, read_all, read_value
+from runstate.linux.cgroups import reading
+from runstate.linux.cgroups.figures import (
+    Amount,
+    BlockIOEntry,
+    BlockIOStats,
+    CgroupStats,
+    CpusetStats,
+    CpuStats,
+    HugepageStats,
+    NetworkMarks,
+    PidsStats,
+    Pressure,
+    RdmaStats,
+)
+from runstate.linux.cgroups.memory_stats import read_memory
+from runstate.linux.cgroups.pages import page_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Version 1 says "no limit" with the largest page-aligned number: LONG_MAX rounded down.
-_NO_LIMIT = 0x7FFFFFFFFFFFF000 - (1 << 20)
-
-
-@frozen
-class CgroupStats:
-    """One look at a cgroup; a value that this host does not provide is None.
-
-    Attributes:
-        memory_usage: Bytes in use now, page cache included.
-        memory_limit: In bytes; None also where there is no limit.
-        memory_peak: The most bytes that were in use at once.
-        memory_cache: Bytes of page cache.
-        memory_anonymous: Bytes of anonymous memory.
-        memory_kernel: Bytes that the kernel uses on the cgroup's behalf.
-        oom_kills: How many processes the kernel killed because memory ran out.
-        cpu_total_ns: Processor time, in nanoseconds.
-        cpu_user_ns: Of it, in user mode.
-        cpu_system_ns: Of it, in the kernel.
-        cpu_periods: How many enforcement periods of the quota have passed.
-        cpu_throttled_periods: In how many of them the quota ran out.
-        cpu_throttled_ns: For how long processes had to wait for that, in nanoseconds.
-        pids_current: Processes and threads now.
-        pids_limit: The most there may be; None also where there is no limit.
-    """
-
-    memory_usage: int | None = None
-    memory_limit: int | None = None
-    memory_peak: int | None = None
-    memory_cache: int | None = None
-    memory_anonymous: int | None = None
-    memory_kernel: int | None = None
-    oom_kills: int | None = None
-    cpu_total_ns: int | None = None
-    cpu_user_ns: int | None = None
-    cpu_system_ns: int | None = None
-    cpu_periods: int | None = None
-    cpu_throttled_periods: int | None = None
-    cpu_throttled_ns: int | None = None
-    pids_current: int | None = None
-    pids_limit: int | None = None
-
 
 def read_stats(paths: Mapping[str, str]) -> CgroupStats:
-    """The figures of the cgroup at these paths, each from the version that has its controller.
-
-    A cgroup that is gone has only None.
+    """The figures of the cgroup at these paths; a cgroup that is gone has none.
 
     Raises:
         OperationFailed: A file is there but cannot be read.
     """
     unified = paths.get("")
-    values: dict[str, int | None] = {}
-    memory = paths.get("memory")
-    if memory is not None:
-        values |= _memory_v1(memory)
-    elif unified is not None:
-        values |= _memory_v2(unified)
-    if "cpuacct" in paths or "cpu" in paths:
-        values |= _cpu_v1(paths.get("cpuacct"), paths.get("cpu"))
-    elif unified is not None:
-        values |= _cpu_v2(unified)
-    pids = paths.get("pids", unified)
-    if pids is not None:
-        values["pids_current"] = _number(f"{pids}/pids.current")
-        values["pids_limit"] = _number(f"{pids}/pids.max")
-    return CgroupStats(**values)
+    cpuset, pids = paths.get("cpuset", unified), paths.get("pids", unified)
+    return CgroupStats(
+        cpu=_cpu(paths),
+        cpuset=_cpuset(cpuset) if cpuset else CpusetStats(),
+        memory=read_memory(paths.get("memory"), unified),
+        pids=_pids(pids) if pids else PidsStats(),
+        block_io=_block_io(paths.get("blkio"), unified),
+        hugepages=_hugepages(paths.get("hugetlb"), unified),
+        rdma=_rdma(paths.get("rdma", unified)),
+        network=_network(paths.get("net_cls"), paths.get("net_prio")),
+    )
 
 
-def _memory_v1(directory: str) -> dict[str, int | None]:
-    stat = _table(f"{directory}/memory.stat")
-    limit = _number(f"{directory}/memory.limit_in_bytes")
-    return {
-        "memory_usage": _number(f"{directory}/memory.usage_in_bytes"),
-        "memory_limit": None if limit is None or limit >= _NO_LIMIT else limit,
-        "memory_peak": _number(f"{directory}/memory.max_usage_in_bytes"),
-        # The total_ figures include the sub-cgroups, as usage does.
-        "memory_cache": stat.get("total_cache", stat.get("cache")),
-        "memory_anonymous": stat.get("total_rss", stat.get("rss")),
-        "memory_kernel": _number(f"{directory}/memory.kmem.usage_in_bytes"),
-        "oom_kills": _table(f"{directory}/memory.oom_control").get("oom_kill"),
-    }
+# --- processor time -------------------------------------------------------------------------------
 
 
-def _memory_v2(directory: str) -> dict[str, int | None]:
-    stat = _table(f"{directory}/memory.stat")
-    return {
-        "memory_usage": _number(f"{directory}/memory.current"),
-        "memory_limit": _number(f"{directory}/memory.max"),
-        "memory_peak": _number(f"{directory}/memory.peak"),
-        "memory_cache": stat.get("file"),
-        "memory_anonymous": stat.get("anon"),
-        "memory_kernel": stat.get("kernel"),
-        "oom_kills": _table(f"{directory}/memory.events").get("oom_kill"),
-    }
+def _cpu(paths: Mapping[str, str]) -> CpuStats:
+    unified = paths.get("")
+    pressure = reading.pressure(f"{unified}/cpu.pressure") if unified else None
+    accounting, controller = paths.get("cpuacct"), paths.get("cpu")
+    if accounting is None and controller is None:
+        return _cpu_v2(unified, pressure) if unified else CpuStats()
+    stat = reading.table(f"{controller}/cpu.stat") if controller else {}
+    per_cpu = _per_cpu(accounting) if accounting else {}
+    return CpuStats(
+        total_ns=reading.number(f"{accounting}/cpuacct.usage"),
+        user_ns=reading.number(f"{accounting}/cpuacct.usage_user"),
+        system_ns=reading.number(f"{accounting}/cpuacct.usage_sys"),
+        per_cpu_ns=reading.numbers(f"{accounting}/cpuacct.usage_percpu"),
+        per_cpu_user_ns=per_cpu.get("user", ()),
+        per_cpu_system_ns=per_cpu.get("system", ()),
+        periods=stat.get("nr_periods"),
+        throttled_periods=stat.get("nr_throttled"),
+        throttled_ns=stat.get("throttled_time"),
+        burst_periods=stat.get("nr_bursts"),
+        burst_ns=stat.get("burst_time"),
+        pressure=pressure,
+    )
 
 
-def _cpu_v1(cpuacct: str | None, cpu: str | None) -> dict[str, int | None]:
-    values: dict[str, int | None] = {}
-    if cpuacct is not None:
-        values["cpu_total_ns"] = _number(f"{cpuacct}/cpuacct.usage")
-        values["cpu_user_ns"] = _number(f"{cpuacct}/cpuacct.usage_user")
-        values["cpu_system_ns"] = _number(f"{cpuacct}/cpuacct.usage_sys")
-    if cpu is not None:
-        stat = _table(f"{cpu}/cpu.stat")
-        values["cpu_periods"] = stat.get("nr_periods")
-        values["cpu_throttled_periods"] = stat.get("nr_throttled")
-        values["cpu_throttled_ns"] = stat.get("throttled_time")
-    return values
-
-
-def _cpu_v2(directory: str) -> dict[str, int | None]:
-    stat = _table(f"{directory}/cpu.stat")
-    return {
-        "cpu_total_ns": _from_microseconds(stat.get("usage_usec")),
-        "cpu_user_ns": _from_microseconds(stat.get("user_usec")),
-        "cpu_system_ns": _from_microseconds(stat.get("system_usec")),
-        "cpu_periods": stat.get("nr_periods"),
-        "cpu_throttled_periods": stat.get("nr_throttled"),
-        "cpu_throttled_ns": _from_microseconds(stat.get("throttled_usec")),
-    }
-
-
-def _from_microseconds(value: int | None) -> int | None:
-    return None if value is None else value * 1000
-
-
-def _number(path: str) -> int | None:
-    try:
-        text = read_value(path)
-    except OSError as error:
-        _check_absent(path, error)
-        return None
-    return None if text == "max" else int(text)
-
-
-def _table(path: str) -> dict[str, int]:
-    try:
-        text = read_all(path)
-    except OSError as error:
-        _check_absent(path, error)
+def _per_cpu(accounting: str) -> dict[str, tuple[int, ...]]:
+    """cpuacct.usage_all: a line for each processor, below the columns' names."""
+    rows = [line.split() for line in reading.lines(f"{accounting}/cpuacct.usage_all")]
+    if not rows:
         return {}
-    pairs = (line.split(" ", 1) for line in text.splitlines())
-    return {key: int(value) for key, value in pairs}
+    columns = zip(*rows, strict=True)
+    return {name: tuple(map(int, values)) for name, *values in columns if name != "cpu"}
 
 
-def _check_absent(path: str, error: OSError) -> None:
-    if not is_gone(error):
-        raise OperationFailed.from_os_error(f"read {path}", error) from error
+def _cpu_v2(directory: str, pressure: Pressure | None) -> CpuStats:
+    stat = reading.table(f"{directory}/cpu.stat")
+
+    def nanoseconds(name: str) -> int | None:
+        value = stat.get(name)
+        return None if value is None else value * 1000
+
+    return CpuStats(
+        total_ns=nanoseconds("usage_usec"),
+        user_ns=nanoseconds("user_usec"),
+        system_ns=nanoseconds("system_usec"),
+        periods=stat.get("nr_periods"),
+        throttled_periods=stat.get("nr_throttled"),
+        throttled_ns=nanoseconds("throttled_usec"),
+        burst_periods=stat.get("nr_bursts"),
+        burst_ns=nanoseconds("burst_usec"),
+        pressure=pressure,
+    )
+
+
+def _cpuset(directory: str) -> CpusetStats:
+    def file(name: str) -> str:
+        return f"{directory}/cpuset.{name}"
+
+    def first(*names: str) -> tuple[int, ...] | None:
+        found = (reading.id_list(file(name)) for name in names)
+        return next((ids for ids in found if ids is not None), None)
+
+    return CpusetStats(
+        cpus=first("cpus"),
+        mems=first("mems"),
+        effective_cpus=first("effective_cpus", "cpus.effective"),
+        effective_mems=first("effective_mems", "mems.effective"),
+        cpu_exclusive=reading.flag(file("cpu_exclusive")),
+        mem_exclusive=reading.flag(file("mem_exclusive")),
+        mem_hardwall=reading.flag(file("mem_hardwall")),
+        memory_migrate=reading.flag(file("memory_migrate")),
+        memory_spread_page=reading.flag(file("memory_spread_page")),
+        memory_spread_slab=reading.flag(file("memory_spread_slab")),
+        memory_pressure=reading.number(file("memory_pressure")),
+        sched_load_balance=reading.flag(file("sched_load_balance")),
+        sched_relax_domain_level=reading.number(file("sched_relax_domain_level")),
+    )
+
+
+def _pids(directory: str) -> PidsStats:
+    return PidsStats(
+        current=reading.number(f"{directory}/pids.current"),
+        limit=reading.number(f"{directory}/pids.max"),
+        peak=reading.number(f"{directory}/pids.peak"),
+        failures=reading.table(f"{directory}/pids.events").get("max"),
+    )
+
+
+# --- block devices --------------------------------------------------------------------------------
+
+# Version 2's words for an operation, by what is counted.
+_UNIFIED_BYTES = {"rbytes": "Read", "wbytes": "Write", "dbytes": "Discard"}
+_UNIFIED_OPERATIONS = {"rios": "Read", "wios": "Write", "dios": "Discard"}
+
+
+def _block_io(legacy: str | None, unified: str | None) -> BlockIOStats:
+    pressure = reading.pressure(f"{unified}/io.pressure") if unified else None
+    if legacy is not None:
+        return BlockIOStats(
+            bytes=_entries(legacy, "bfq.io_service_bytes", "throttle.io_service_bytes"),
+            operations=_entries(legacy, "bfq.io_serviced", "throttle.io_serviced"),
+            queued=_entries(legacy, "bfq.io_queued"),
+            service_time_ns=_entries(legacy, "bfq.io_service_time"),
+            wait_time_ns=_entries(legacy, "bfq.io_wait_time"),
+            merged=_entries(legacy, "bfq.io_merged"),
+            time_ms=_entries(legacy, "bfq.time"),
+            sectors=_entries(legacy, "bfq.sectors"),
+            pressure=pressure,
+        )
+    if unified is None:
+        return BlockIOStats()
+    stat = reading.lines(f"{unified}/io.stat")
+    return BlockIOStats(
+        bytes=_unified_entries(stat, _UNIFIED_BYTES),
+        operations=_unified_entries(stat, _UNIFIED_OPERATIONS),
+        pressure=pressure,
+    )
+
+
+def _entries(directory: str, *names: str) -> tuple[BlockIOEntry, ...]:
+    """The entries of the first of these files that has any."""
+    for name in names:
+        found = []
+        for line in reading.lines(f"{directory}/blkio.{name}_recursive"):
+            words = line.split()
+            major, colon, minor = words[0].partition(":")
+            # The last line is the total of all devices.
+            if colon and major.isdecimal() and minor.isdecimal():
+                operation = words[1] if len(words) > 2 else ""
+                found.append(BlockIOEntry(int(major), int(minor), operation, int(words[-1])))
+        if found:
+            return tuple(found)
+    return ()
+
+
+def _unified_entries(stat: list[str], words: Mapping[str, str]) -> tuple[BlockIOEntry, ...]:
+    found = []
+    for line in stat:
+        device, *pairs = line.split()
+        major, colon, minor = device.partition(":")
+        if not colon:
+            continue
+        for pair in pairs:
+            key, _, value = pair.partition("=")
+            if key in words:
+                found.append(BlockIOEntry(int(major), int(minor), words[key], int(value)))
+    return tuple(found)
+
+
+# --- the others -----------------------------------------------------------------------------------
+
+
+def _hugepages(legacy: str | None, unified: str | None) -> dict[str, HugepageStats]:
+    directory = legacy or unified
+    if directory is None:
+        return {}
+    found = {}
+    for size in page_sizes():
+        prefix = f"{directory}/hugetlb.{size}"
+        used = _hugepage_amount(prefix, legacy=legacy is not None)
+        if used.usage is not None:
+            reserved = _hugepage_amount(f"{prefix}.rsvd", legacy=legacy is not None)
+            found[size] = HugepageStats(
+                used.usage, used.limit, used.peak, used.failures, reserved=reserved
+            )
+    return found
+
+
+def _hugepage_amount(prefix: str, *, legacy: bool) -> Amount:
+    if legacy:
+        return Amount(
+            reading.number(f"{prefix}.usage_in_bytes"),
+            reading.limit_v1(f"{prefix}.limit_in_bytes"),
+            reading.number(f"{prefix}.max_usage_in_bytes"),
+            reading.number(f"{prefix}.failcnt"),
+        )
+    return Amount(
+        reading.number(f"{prefix}.current"),
+        reading.number(f"{prefix}.max"),
+        None,
+        reading.table(f"{prefix}.events").get("max"),
+    )
+
+
+def _rdma(directory: str | None) -> dict[str, RdmaStats]:
+    if directory is None:
+        return {}
+    current = _rdma_lines(f"{directory}/rdma.current")
+    limits = _rdma_lines(f"{directory}/rdma.max")
+    return {
+        device: RdmaStats(
+            current.get(device, {}).get("hca_handle"),
+            current.get(device, {}).get("hca_object"),
+            limits.get(device, {}).get("hca_handle"),
+            limits.get(device, {}).get("hca_object"),
+        )
+        for device in {**current, **limits}
+    }
+
+
+def _rdma_lines(path: str) -> dict[str, dict[str, int]]:
+    found = {}
+    for line in reading.lines(path):
+        device, *pairs = line.split()
+        values = dict(pair.split("=", 1) for pair in pairs)
+        found[device] = {key: int(value) for key, value in values.items() if value != "max"}
+    return found
+
+
+def _network(classes: str | None, priorities: str | None) -> NetworkMarks:
+    return NetworkMarks(
+        reading.number(f"{classes}/net_cls.classid") if classes else None,
+        reading.table(f"{priorities}/net_prio.ifpriomap") if priorities else {},
+    )

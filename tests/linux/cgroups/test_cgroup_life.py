@@ -15,6 +15,7 @@ from runstate.errors import DeadlineExceeded, NotSupported, OperationFailed
 from runstate.linux.cgroups import cgroup as module
 from runstate.linux.cgroups import files
 from runstate.linux.cgroups.cgroup import Cgroup
+from runstate.linux.cgroups.figures import CgroupStats
 from runstate.linux.cgroups.layout import detect
 from runstate.linux.cgroups.paths import plan_paths
 from runstate.linux.cgroups.tree import enable_controllers
@@ -342,7 +343,7 @@ def test_limits_are_in_force_and_change_in_both_directions(limited):
     limited.apply({"memory": {"limit": -1}, "pids": {"limit": -1}, "cpu": {"quota": -1}})
     assert _read(f"{pids}/pids.max") == "max"
     assert _read(f"{cpu}/cpu.cfs_quota_us") == "-1"
-    assert limited.stats().memory_limit is None
+    assert limited.stats().memory.limit is None
 
 
 def test_a_period_that_the_old_quota_does_not_fit_is_set_after_the_new_quota(limited):
@@ -411,13 +412,13 @@ def test_limits_of_version_2_are_in_force(make, spawn, release):
         "memory.max": str(64 * MIB),
         "memory.swap.max": str(32 * MIB),
         "memory.low": str(32 * MIB),
-        "cpu.weight": "39",
+        "cpu.weight": "100",
         "cpu.max": "5000 10000",
         "pids.max": "7",
     }.items():
         assert _read(f"{directory}/{file}") == value
     stats = cgroup.stats()
-    assert (stats.memory_limit, stats.pids_limit, stats.oom_kills) == (64 * MIB, 7, 0)
+    assert (stats.memory.limit, stats.pids.limit, stats.memory.oom_kills) == (64 * MIB, 7, 0)
     process = spawn("data = bytearray(16 << 20)\nprint(flush=True)\ninput()")
     cgroup.attach(process.pid)
     release(process)
@@ -463,14 +464,14 @@ def test_figures_follow_what_processes_do(limited, spawn, release):
     release(process)
     process.stdout.readline()
     stats = limited.stats()
-    assert stats.pids_current == 1
-    assert stats.pids_limit == 20
-    assert stats.memory_limit == 64 * MIB
-    assert 16 * MIB <= stats.memory_usage <= stats.memory_peak <= 64 * MIB
-    assert stats.memory_anonymous >= 16 * MIB
-    assert stats.cpu_total_ns > 1_000_000
-    assert stats.oom_kills == 0
-    assert stats.cpu_throttled_periods == 0
+    assert stats.pids.current == 1
+    assert stats.pids.limit == 20
+    assert stats.memory.limit == 64 * MIB
+    assert 16 * MIB <= stats.memory.usage <= stats.memory.peak <= 64 * MIB
+    assert stats.memory.anonymous >= 16 * MIB
+    assert stats.cpu.total_ns > 1_000_000
+    assert stats.memory.oom_kills == 0
+    assert stats.cpu.throttled_periods == 0
 
 
 def test_a_process_that_memory_ran_out_for_is_counted(limited, spawn, release):
@@ -479,12 +480,12 @@ def test_a_process_that_memory_ran_out_for_is_counted(limited, spawn, release):
     limited.attach(process.pid)
     release(process)
     assert process.wait(timeout=10) == -9
-    assert limited.stats().oom_kills == 1
+    assert limited.stats().memory.oom_kills == 1
 
 
 def test_a_cgroup_that_is_gone_has_no_figures(make):
     for kind in ("legacy", "unified"):
-        assert set(asdict(make(kind).stats()).values()) == {None}
+        assert make(kind).stats() == CgroupStats()
 
 
 def test_version_2_measures_processor_time_without_any_controller(make, spawn, release):
@@ -494,4 +495,4 @@ def test_version_2_measures_processor_time_without_any_controller(make, spawn, r
     cgroup.attach(process.pid)
     release(process)
     process.stdout.readline()
-    assert cgroup.stats().cpu_total_ns > 1_000_000
+    assert cgroup.stats().cpu.total_ns > 1_000_000
