@@ -53,7 +53,7 @@ def test_memory_is_told_by_kind_and_node(limiter):
 def test_a_limit_that_was_hit_is_counted(limiter):
     container = limiter.create(
         with_resources(
-            {"memory": {"limit": 16 * MIB, "swap": 16 * MIB}},
+            {"memory": {"limit": 16 * MIB, "swap": 17 * MIB}},
             "sh", "-c", "tail /dev/zero; sleep 1000",
         )
     )  # fmt: skip
@@ -62,8 +62,7 @@ def test_a_limit_that_was_hit_is_counted(limiter):
     while not container.stats().cgroup.memory.oom_kills:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    memory = container.stats().cgroup.memory
-    assert memory.failures + memory.with_swap.failures > 0
+    assert container.stats().cgroup.memory.failures > 0
 
 
 def test_forks_that_the_limit_has_stopped_are_counted(limiter, until):
