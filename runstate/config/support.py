@@ -37,7 +37,6 @@ REFUSED = (
     "linux.timeOffsets",
     "linux.netDevices",
     "linux.sysctl",
-    "linux.seccomp",
     "linux.intelRdt",
     "linux.memoryPolicy",
     "linux.mountLabel",

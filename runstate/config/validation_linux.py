@@ -58,7 +58,7 @@ def check_linux(linux: Linux) -> Iterator[str]:
 
         yield from check_resources((*path, "resources"), linux.resources)
     if linux.seccomp is not None:
-        from runstate.config.validation_rare import check_seccomp  # noqa: PLC0415 - costs
+        from runstate.config.validation_seccomp import check_seccomp  # noqa: PLC0415 - costs
 
         yield from check_seccomp((*path, "seccomp"), linux.seccomp)
     if linux.net_devices:

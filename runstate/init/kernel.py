@@ -92,12 +92,20 @@ PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
+PR_SET_SECCOMP = 22
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 KEYCTL_JOIN_SESSION_KEYRING = 1
+
+# seccomp(2)
+SECCOMP_SET_MODE_FILTER = 1
+SECCOMP_MODE_FILTER = 2
+SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4
+SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
+SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
 
 _MADV_DONTNEED = 4
 
@@ -110,16 +118,16 @@ _SYS_FSMOUNT = 432
 _SYS_CLONE3 = 435
 _SYS_CLOSE_RANGE = 436
 _SYS_OPENAT2 = 437
-_NUMBERS = {  # architecture: keyctl
-    "x86_64": 250,
-    "aarch64": 219,
-    "riscv64": 219,
-    "loongarch64": 219,
-    "ppc64le": 271,
-    "s390x": 280,
+_NUMBERS = {  # architecture: keyctl, seccomp
+    "x86_64": (250, 317),
+    "aarch64": (219, 277),
+    "riscv64": (219, 277),
+    "loongarch64": (219, 277),
+    "ppc64le": (271, 358),
+    "s390x": (280, 348),
 }
 
-_SYS_KEYCTL = _NUMBERS.get(os.uname().machine)
+_SYS_KEYCTL, _SYS_SECCOMP = _NUMBERS.get(os.uname().machine, (None, None))
 
 _int, _uint, _ulong = ctypes.c_int, ctypes.c_uint, ctypes.c_ulong
 _str, _ptr, _long = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_long
@@ -397,3 +405,40 @@ def join_session_keyring(name: str) -> None:
         raise OSError(errno.ENOSYS, "keyctl's number is not known on this architecture")
     if _syscall(_long(_SYS_KEYCTL), _long(KEYCTL_JOIN_SESSION_KEYRING), _str(name.encode())) < 0:
         _fail()
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = (("len", ctypes.c_ushort), ("filter", _str))
+
+
+_SOCK_FILTER_SIZE = 8
+
+
+def seccomp_filter(program: bytes | None, flags: int) -> int:
+    """seccomp(2) SECCOMP_SET_MODE_FILTER: filter this thread's system calls from here on.
+
+    Args:
+        program: struct sock_filter in an array; None only asks whether the flags are known,
+            which EFAULT says.
+        flags: SECCOMP_FILTER_FLAG_*.
+
+    Returns:
+        The listener's descriptor with SECCOMP_FILTER_FLAG_NEW_LISTENER, else 0.
+    """
+    pointer = None
+    if program is not None:
+        pointer = ctypes.byref(_SockFprog(len(program) // _SOCK_FILTER_SIZE, program))
+    if _SYS_SECCOMP is not None:
+        result = _syscall(
+            _long(_SYS_SECCOMP), _long(SECCOMP_SET_MODE_FILTER), _long(flags), pointer
+        )
+    elif flags & ~SECCOMP_FILTER_FLAG_SPEC_ALLOW == 0:
+        # The older call takes no flags, and of this one only speed is lost.
+        result = _libc.prctl(_int(PR_SET_SECCOMP), _ulong(SECCOMP_MODE_FILTER), pointer)
+    else:
+        raise OSError(errno.ENOSYS, "seccomp's number is not known on this architecture")
+    if result < 0:
+        _fail()
+    if result > 0 and not flags & SECCOMP_FILTER_FLAG_NEW_LISTENER:
+        raise OSError(errno.ESRCH, f"thread {result} has another filter")
+    return int(result)

@@ -57,7 +57,6 @@ from runstate.config.support import REASONS, REFUSED, unsupported
         ({"linux.timeOffsets": {"monotonic": {"secs": 1}}}, ["$.linux.timeOffsets"]),
         ({"linux.netDevices": {"eth0": {}}}, ["$.linux.netDevices"]),
         ({"linux.sysctl": {"net.core.somaxconn": "1"}}, ["$.linux.sysctl"]),
-        ({"linux.seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}, ["$.linux.seccomp"]),
         ({"linux.mountLabel": "l"}, ["$.linux.mountLabel"]),
         ({"linux.intelRdt": {"closID": "c"}}, ["$.linux.intelRdt"]),
         ({"linux.memoryPolicy": {"mode": "MPOL_BIND"}}, ["$.linux.memoryPolicy"]),

@@ -13,7 +13,7 @@ from runstate.linux import handshake, launcher, processes
 from runstate.linux.handshake import Handshake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from runstate.handlers.contract import HandlerContext, Substate
     from runstate.linux.cgroups.cgroup import Cgroup
@@ -117,7 +117,7 @@ def reap(context: HandlerContext, substate: Substate | None) -> None:
 
 
 def start_process(
-    plan: Sequence[Operation],
+    make_plan: Callable[[Child], Sequence[Operation]],
     stdio: tuple[int, int, int],
     joins: Sequence[tuple[int, int]],
     cgroup: Cgroup | None,
@@ -126,8 +126,8 @@ def start_process(
     """Start a further process, and return when it is its program.
 
     Args:
-        plan: Joins the cgroup first, by the descriptors after the context's, and ends with the
-            exec.
+        make_plan: Gives what the process shall execute: it joins the cgroup first, by the
+            descriptors after the context's, and ends with the exec.
         stdio: Its standard streams.
         joins: The namespaces to join.
         cgroup: Where it belongs before it runs anything.
@@ -145,7 +145,7 @@ def start_process(
                 extras=[*context.descriptors.values(), *files],
             )
         shake.theirs.close()
-        shake.send_plan(plan, context.deadline)
+        shake.send_plan(make_plan(child), context.deadline)
         process = child.identity
         shake.await_ready()
         context.note({"pid": process.pid, "start": process.start})

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from runstate.errors import InitDied, OperationFailed, explain_errno
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
-from runstate.handlers.exec import idmaps, lifecycle, limits
+from runstate.handlers.exec import filtering, idmaps, lifecycle, limits
 from runstate.handlers.exec.program import compile_program, compile_setup
 from runstate.init import kernel
 from runstate.linux import launcher, operations, processes
@@ -83,7 +83,7 @@ class LinuxExec:
     def _missing_on_host(self, context: HandlerContext) -> list[str]:
         if os.geteuid() != 0 and not _namespaces(context.config) & kernel.CLONE_NEWUSER:
             return [_NO_USER_NAMESPACE]
-        return limits.missing(context)
+        return [*filtering.check(context.config), *limits.missing(context)]
 
     def check_process(self, context: HandlerContext, process: Any) -> list[str]:
         """What of a further process cannot be done."""
@@ -120,6 +120,7 @@ class LinuxExec:
         context.substates["exec"] = substate  # what destroy needs if the rest fails
         # If this process dies from here on, who repairs it knows what there may be.
         context.note({"options": {"namespaces": namespaces, "cgroup_paths": options.cgroup_paths}})
+        filtering.connect_agent(context)
         cgroup = options.cgroup
         if cgroup is not None:
             cgroup.create()
@@ -153,7 +154,10 @@ class LinuxExec:
         options: LinuxExecOptions = substate.options
         handshake: Handshake = substate.objects["handshake"]
         child: Child = substate.objects["child"]
-        plan = substate.objects["plan"] = self._compile(context, options)
+        pid = 0
+        if filtering.tells_agent(context.config):
+            pid = _identity(child, options.namespaces).pid
+        plan = substate.objects["plan"] = self._compile(context, options, pid)
         handshake.send_plan(plan, context.deadline)
         if options.namespaces & kernel.CLONE_NEWUSER:
             idmaps.write_maps(_identity(child, options.namespaces).pid, context.config)
@@ -272,15 +276,25 @@ class LinuxExec:
         if pidfd is None:
             raise OperationFailed("exec", f"init (process {context.init.pid}) is gone")
         cgroup = options.cgroup
-        plan = [
-            *([_join(cgroup, len(context.descriptors))] if cgroup else []),
-            *compile_program(spec.process, own_userns=bool(options.namespaces & _USER)),
-            operations.on_record(keep_channel=True),
-            operations.execute(*_command(spec.process)),
-        ]
+
+        def make_plan(child: Child) -> list[Operation]:
+            pid = child.identity.pid if filtering.tells_agent(context.config) else 0
+            status = "created" if self.waiting(context) else "running"
+            load = filtering.loading(context, spec.process, pid, status)
+            own_userns = bool(options.namespaces & _USER)
+            return [
+                *([_join(cgroup, len(context.descriptors))] if cgroup else []),
+                *compile_program(spec.process, own_userns=own_userns, with_rights=load.with_rights),
+                *load.before_ready,
+                operations.on_record(keep_channel=True),
+                *load.last,
+                operations.execute(*_command(spec.process)),
+            ]
+
         try:
+            filtering.connect_agent(context)
             return lifecycle.start_process(
-                plan, spec.stdio, [(pidfd, options.namespaces)], cgroup, context
+                make_plan, spec.stdio, [(pidfd, options.namespaces)], cgroup, context
             )
         finally:
             os.close(pidfd)
@@ -288,7 +302,9 @@ class LinuxExec:
     # --- compiling --------------------------------------------------------------------------------
 
     @staticmethod
-    def _compile(context: HandlerContext, options: LinuxExecOptions) -> tuple[Operation, ...]:
+    def _compile(
+        context: HandlerContext, options: LinuxExecOptions, pid: int = 0
+    ) -> tuple[Operation, ...]:
         config, namespaces = context.config, options.namespaces
         assert config.process is not None  # noqa: S101 - validation saw to it
         plan: list[Operation] = []
@@ -308,10 +324,17 @@ class LinuxExec:
             plan.append(operations.setdomainname(config.domainname))
         # Only here, as runc does it: a further process finds its directory or fails.
         plan.append(operations.make_cwd(config.process.cwd))
-        plan += compile_program(config.process, own_userns=bool(namespaces & _USER))
+        load = filtering.loading(context, config.process, pid, "creating")
+        plan += compile_program(
+            config.process,
+            own_userns=bool(namespaces & _USER),
+            with_rights=load.with_rights,
+        )
         plan += [
+            *load.before_ready,
             operations.on_record(),
             operations.wait_in_fifo(first),
+            *load.last,
             operations.execute(*_command(config.process)),
         ]
         return tuple(plan)

@@ -163,7 +163,7 @@ class ProcessExec:
             operations.on_record(keep_channel=True),
             _execute(spec.process),
         ]
-        child = lifecycle.start_process(plan, spec.stdio, [], None, context)
+        child = lifecycle.start_process(lambda _child: plan, spec.stdio, [], None, context)
         try:
             self.forget(context)
             _remember(context.directory, child.identity)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from runstate.linux import capabilities, operations
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runstate.linux.operations import Operation
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -24,12 +26,15 @@ def compile_setup(container_id: str, process: Any) -> list[Operation]:
     return plan
 
 
-def compile_program(process: Any, *, own_userns: bool) -> list[Operation]:
+def compile_program(
+    process: Any, *, own_userns: bool, with_rights: Iterable[Operation] = ()
+) -> list[Operation]:
     """The process's limits, rights, user and place, up to finding its executable.
 
     Args:
         process: The ``process`` object of the config, a :class:`runstate.config.Process`.
         own_userns: Whether the process lives in a user namespace of the container's own.
+        with_rights: What needs capabilities that the process may not keep.
     """
     user = process.user
     uid = user.uid or 0 if user is not None else 0
@@ -51,6 +56,7 @@ def compile_program(process: Any, *, own_userns: bool) -> list[Operation]:
         operations.chdir(process.cwd),
         # An ordinary user's user namespace denies setgroups(2) (user_namespaces(7)).
         operations.set_user(uid, gid, groups if groups or not own_userns else None),
+        *with_rights,
         # The kernel raises only what is permitted and inheritable (capabilities(7)); more is
         # left out, as runc does, because `runc spec` itself asks for more.
         operations.set_capabilities(

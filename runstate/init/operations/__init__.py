@@ -14,7 +14,15 @@ from __future__ import annotations
 
 import sys
 
-from runstate.init.operations import devices, mounts, namespaces, process, rootfs, synchronising
+from runstate.init.operations import (
+    devices,
+    mounts,
+    namespaces,
+    process,
+    rootfs,
+    seccomp,
+    synchronising,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +67,7 @@ OPERATIONS: dict[Any, Callable[..., None]] = {
         synchronising.on_record,
         synchronising.open_proc,
         synchronising.wait_in_fifo,
+        seccomp.load_seccomp,
         process.execute,
     )
 }

@@ -12,7 +12,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from runstate.linux.operations import devices, mounts, namespaces, process, rootfs, synchronising
+from runstate.linux.operations import (
+    devices,
+    mounts,
+    namespaces,
+    process,
+    rootfs,
+    seccomp,
+    synchronising,
+)
 from runstate.linux.operations.base import Operation
 from runstate.linux.operations.devices import (
     mknod,
@@ -56,6 +64,7 @@ from runstate.linux.operations.rootfs import (
     remount_readonly,
     set_propagation,
 )
+from runstate.linux.operations.seccomp import load_seccomp
 from runstate.linux.operations.synchronising import (
     await_engine,
     meet_host,
@@ -79,6 +88,7 @@ __all__ = [
     "find_executable",
     "join_cgroups",
     "link_up",
+    "load_seccomp",
     "make_cwd",
     "make_readonly",
     "mask",
@@ -115,6 +125,7 @@ WORDS: dict[str, Callable[..., str]] = {
     **mounts.WORDS,
     **devices.WORDS,
     **process.WORDS,
+    **seccomp.WORDS,
 }
 
 RARE: dict[str, str] = {}

@@ -29,7 +29,7 @@ def verdict(program: bytes, token: int, number: int, *arguments: int) -> int:
 
 def run(program: bytes, words: list[int]) -> int:
     """Run a program of the instructions that filters are made of; any other is a KeyError."""
-    code = list(INSTRUCTION.iter_unpack(program))
+    code: list[tuple[int, int, int, int]] = list(INSTRUCTION.iter_unpack(program))
     position = accumulator = 0
     while True:
         operation, if_so, if_not, operand = code[position]

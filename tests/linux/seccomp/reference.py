@@ -12,7 +12,7 @@ from runstate.linux.seccomp.compiler import ACTIONS
 from tests.linux.seccomp.bpf import INSTRUCTION
 
 _OPERATORS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
-_ORDERS: Any = {"<": "little", ">": "big"}
+_WITH_DATA = set(ACTIONS.values()) - {0}
 _library = ctypes.CDLL("libseccomp.so.2")
 _library.seccomp_init.restype = ctypes.c_void_p
 _library.seccomp_arch_native.restype = ctypes.c_uint32
@@ -54,17 +54,14 @@ def compile_filter(form: dict[str, Any], *names: str) -> bytes:
 
 def _in_our_order(program: bytes, token: int) -> bytes:
     # It is exported for the architectures that it is about, not for this machine: all but what
-    # a return returns, which libseccomp forgets to turn.
+    # some of its returns return, which libseccomp forgets to turn.
     order = "<" if token & 0x40000000 else ">"
-    return b"".join(
-        INSTRUCTION.pack(
-            operation,
-            if_so,
-            if_not,
-            int.from_bytes(operand, "little" if operation == 6 else _ORDERS[order]),
-        )
-        for operation, if_so, if_not, operand in struct.iter_unpack(order + "HBB4s", program)
-    )
+    instructions = []
+    for operation, if_so, if_not, operand in struct.iter_unpack(order + "HBBI", program):
+        if operation == 0x06 and operand and operand & 0xFFFF0000 not in _WITH_DATA:
+            operand = int.from_bytes(operand.to_bytes(4, "big"), "little")  # noqa: PLW2901
+        instructions.append(INSTRUCTION.pack(operation, if_so, if_not, operand))
+    return b"".join(instructions)
 
 
 def _add(context: ctypes.c_void_p, rule: dict[str, Any], default: int) -> None:
