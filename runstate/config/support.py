@@ -16,7 +16,7 @@ from runstate.config.section import Section, layout
 from runstate.linux.mounts import parse_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from runstate.config.spec import Config, Mount
 
@@ -43,11 +43,6 @@ REFUSED = (
     "linux.personality",
     "linux.resources.blockIO.leafWeight",
     "linux.resources.blockIO.weightDevice[].leafWeight",
-    "solaris",
-    "windows",
-    "vm",
-    "zos",
-    "freebsd",
 )
 """The properties that are refused, each with all that is below it."""
 
@@ -60,12 +55,18 @@ REASONS = {
     " for a new one",
     "linux.resources.blockIO.leafWeight": _NO_LEAF_WEIGHT,
     "linux.resources.blockIO.weightDevice[].leafWeight": _NO_LEAF_WEIGHT,
-    "windows": "not supported: runstate's containers are Linux's",
-    "solaris": "not supported: runstate's containers are Linux's",
-    "zos": "not supported: runstate's containers are Linux's",
-    "freebsd": "not supported: runstate's containers are Linux's",
 }
 """What to say of a property beyond ``not supported yet``."""
+
+PLATFORMS = {
+    "vm": "expected none, for this backend runs programs on the host's kernel; a backend for"
+    " virtual machines has a handler that takes it",
+    "windows": "expected none: this is Windows', and runstate's containers are Linux's",
+    "solaris": "expected none: this is Solaris', and runstate's containers are Linux's",
+    "zos": "expected none: this is z/OS's, and runstate's containers are Linux's",
+    "freebsd": "expected none: this is FreeBSD's, and runstate's containers are Linux's",
+}
+"""The sections of other platforms, and what to say of them unless a handler takes them."""
 
 ZERO_IS_UNSET = frozenset(
     {
@@ -131,6 +132,22 @@ def unsupported(config: Config) -> list[str]:
     return problems
 
 
+def for_others(config: Config, takes: Collection[str] = ()) -> list[str]:
+    """The sections of platforms that nobody here is, each with its JSON path.
+
+    Args:
+        config: A configuration as :func:`runstate.config.load` gives it.
+        takes: The sections that the backend's handlers say they take.
+    """
+    return [
+        f"$.{name}: {words}, got {abbreviate(value)}"
+        for name, words in PLATFORMS.items()
+        if (value := getattr(config, name)) is not None
+        and name not in takes
+        and not _asks_nothing(value, name)
+    ]
+
+
 def _refused(
     section: Section, refused: _Tree = _REFUSED, path: Path = (), name: str = ""
 ) -> Iterator[tuple[Path, str]]:
@@ -157,7 +174,7 @@ def _asks_nothing(value: Any, name: str) -> bool:
             _asks_nothing(item, f"{name}.{key}")
             for (_, key, _), item in zip(found.properties, found.values(value), strict=False)
         )
-    if value is None or value is False or value in ("", (), {}):
+    if value is None or value is False or value in ("", (), [], {}):
         return True
     return name in ZERO_IS_UNSET and value == 0
 

@@ -24,6 +24,7 @@ processes  the pids of all processes, as the host sees them
 stats      what the container uses
 exec       another process inside
 forget     drop what is on record of processes that are gone
+takes      no function, but names of sections for other platforms that it does take (``vm``)
 update     change resource limits; undone by ``restore_limits`` of what ``limits`` told before
 ========== ==================================================================================
 """

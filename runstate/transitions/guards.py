@@ -43,7 +43,11 @@ def _impossible(attempt: Attempt, config: Config) -> list[str]:
     context = attempt.context
     if config is not context.config:
         context = evolve(context, config=config)
-    problems: list[str] = []
+    from runstate.config.support import for_others  # noqa: PLC0415 - only `create` asks
+
+    handlers = [attempt.handlers[room] for room in ROOMS]
+    takes: set[str] = set().union(*(getattr(handler, "takes", ()) for handler in handlers))
+    problems = for_others(config, takes)
     for room in ROOMS:
         if offers(attempt.handlers, "check", room=room):
             try:

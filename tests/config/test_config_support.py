@@ -9,7 +9,7 @@ import pytest
 
 from runstate.config import Config
 from runstate.config.section import json_name, known_fields
-from runstate.config.support import REASONS, REFUSED, unsupported
+from runstate.config.support import PLATFORMS, REASONS, REFUSED, for_others, unsupported
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,6 @@ from runstate.config.support import REASONS, REFUSED, unsupported
         ({"process.commandLine": "x"}, ["$.process.commandLine"]),
         ({"process.user.username": "x"}, ["$.process.user.username"]),
         ({"hooks.prestart": [{"path": "/h"}]}, ["$.hooks"]),
-        ({"windows": {"layerFolders": ["x"]}}, ["$.windows"]),
-        ({"vm": {"kernel": {"path": "/k"}}}, ["$.vm"]),
         (
             {"mounts": [{"destination": "/x", "options": ["ro", "rro", "rnosuid", "rprivate"]}]},
             ["$.mounts[0].options[1]", "$.mounts[0].options[2]"],
@@ -87,7 +85,7 @@ def test_what_is_not_honoured_yet_is_refused_at_its_path(changed, change, paths)
         {"process.apparmorProfile": "", "process.selinuxLabel": "", "linux.mountLabel": ""},
         {"process.user.additionalGids": [1], "process.user.umask": 0o22, "process.oomScoreAdj": 5},
         {"domainname": "d", "annotations": {"a": "b"}},
-        {"windows": {}, "linux.intelRdt": {}, "linux.personality": {}},
+        {"linux.intelRdt": {}, "linux.personality": {}},
         {
             "mounts": [
                 {"destination": "/x", "type": "overlay", "options": ["lowerdir=/a", "rslave"]}
@@ -119,12 +117,22 @@ def test_data_for_a_file_system_is_refused_on_a_bind_mount(changed):
     ]
 
 
-def test_a_section_of_its_own_is_refused_as_a_whole():
-    config = attrs.evolve(Config.minimal(["true"]), linux=None, zos={"namespaces": [1]})
-    assert unsupported(config) == ["$.zos: not supported: runstate's containers are Linux's"]
+@pytest.mark.parametrize("name", list(PLATFORMS))
+def test_another_platforms_section_is_refused_unless_a_handler_takes_it(name):
+    config = Config.from_dict({"ociVersion": "1.3.0", name: {"a": [1]}})
+    (problem,) = for_others(config)
+    assert problem.startswith(f"$.{name}: expected none")
+    assert problem.endswith(", got an object of 1")
+    assert for_others(config, {name}) == []
+    assert for_others(config, set(PLATFORMS) - {name}) == [problem]
 
 
-@pytest.mark.parametrize("path", [*REFUSED, *REASONS])
+@pytest.mark.parametrize("empty", [None, {}, [], "", False])
+def test_another_platforms_section_that_asks_for_nothing_is_no_problem(empty):
+    assert for_others(attrs.evolve(Config.minimal(["true"]), windows=empty, vm=empty)) == []
+
+
+@pytest.mark.parametrize("path", [*REFUSED, *REASONS, *PLATFORMS])
 def test_the_tables_name_properties_of_the_model(class_of, path):
     cls: Any = Config
     for part in path.split("."):

@@ -85,6 +85,44 @@ def test_backend_can_names_what_the_host_has_not(make_linux):
         make_linux.factory.create(host.new_id(), attrs.evolve(config, root=root))
 
 
+class MachineExec(ProcessExec):
+    """An exec handler that takes a virtual machine's section."""
+
+    takes = frozenset({"vm"})
+
+
+def test_backend_can_refuses_a_virtual_machine_unless_a_handler_takes_it(make_factory, monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {("exec", "machine"): MachineExec})
+    monkeypatch.setattr(registry, "_made", {})
+    config = attrs.evolve(Config.minimal(["true"]), vm={"kernel": {"path": "/k"}}, zos={"a": 1})
+
+    with pytest.raises(ConfigInvalid) as caught:
+        make_factory().create(host.new_id(), config)
+    assert [problem[:6] for problem in caught.value.problems] == ["$.vm: ", "$.zos:"]
+    taking = make_factory(Backend("machine", "none", "none", "machine"))
+    with pytest.raises(ConfigInvalid) as caught:
+        taking.create(host.new_id(), config)
+    assert [problem[:6] for problem in caught.value.problems] == ["$.zos:"]
+    with taking.create(host.new_id(), attrs.evolve(config, zos=None)) as container:
+        assert container.config.vm == {"kernel": {"path": "/k"}}
+        assert container.state.config["vm"] == {"kernel": {"path": "/k"}}
+
+
+def test_what_breaks_the_spec_and_what_the_backend_cannot_do_are_one_report(make):
+    config = make.config()
+    config = attrs.evolve(
+        config,
+        process=attrs.evolve(config.process, cwd="relative"),
+        freebsd={"devices": [5]},
+    )
+    with pytest.raises(ConfigInvalid) as caught:
+        make.factory.create(host.new_id(), config)
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
+        "$.process.cwd",
+        "$.freebsd",
+    ]
+
+
 def test_init_waiting_refuses_an_init_that_does_not_wait(make):
     container = make.running()
     too_late = attempt(container, "start", Status.CREATED)
