@@ -34,7 +34,8 @@ INTEGERS = {
     "UInt16": (0, 2**16 - 1),
     "UInt32": (0, 2**32 - 1),
     "UInt64": (0, 2**64 - 1),
-    "FileMode": (0, 0o777),
+    # The schema's are 9 bits; podman writes all of st_mode, the file's type too.
+    "FileMode": (0, 0o177777),
 }
 """The ranges of the schema's integers, by their names in :mod:`runstate.config.section`."""
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from runstate.config.linux import Device, Linux, Namespace
     from runstate.config.rules import Path
 
+# inode(7): the file type's bits of st_mode.
+_KINDS = {"c": 0o020000, "u": 0o020000, "b": 0o060000, "p": 0o010000}
+
 
 def check_linux(linux: Linux) -> Iterator[str]:
     """All that is wrong with the Linux part."""
@@ -141,5 +144,10 @@ def _device(path: Path, device: Device) -> Iterator[str]:
             yield from within((*path, name), number, 0, high)
         elif device.type != "p":
             yield f"{json_path((*path, name))}: {MISSING}: only a fifo has none"
+    if device.file_mode is not None:
+        kind = device.file_mode & ~0o7777
+        if kind and kind != _KINDS.get(device.type, kind):
+            expected = f"permission bits, or with them the type that {device.type!r} is"
+            yield expect((*path, "fileMode"), device.file_mode, expected)
     for name, id_ in (("uid", device.uid), ("gid", device.gid)):
         yield from some_id((*path, name), id_, "an id")

@@ -73,8 +73,8 @@ def problems_of(source):
             ),
         ),
         (
-            VERSION | {"linux": {"devices": [{"type": "c", "path": "/d", "fileMode": 512}]}},
-            "$.linux.devices[0].fileMode: expected an integer from 0 to 511, got 512",
+            VERSION | {"linux": {"devices": [{"type": "c", "path": "/d", "fileMode": 2**16}]}},
+            "$.linux.devices[0].fileMode: expected an integer from 0 to 65535, got 65536",
         ),
         (
             VERSION | {"linux": {"rdma": 1, "resources": {"rdma": {"mlx5 1": {"hcaHandles": -1}}}}},

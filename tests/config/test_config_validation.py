@@ -9,6 +9,7 @@ from runstate.config.names import CAPABILITIES
 from runstate.config.validation import missing_for_linux, validate, validate_process
 
 NAMESPACES = [{"type": "mount"}, {"type": "uts"}]
+FUSE = {"path": "/dev/fuse", "major": 10, "minor": 229}
 USER_NAMESPACE = [*NAMESPACES, {"type": "user"}]
 
 
@@ -124,6 +125,10 @@ def mapping(container_id, host_id, size):
             {"linux.devices": [{"type": "c", "path": "/dev/x", "major": -1}]},
             ["$.linux.devices[0].major", "$.linux.devices[0].minor"],
         ),
+        (
+            {"linux.devices": [{"type": "p", "path": "/dev/x", "fileMode": 0o020600}]},
+            ["$.linux.devices[0].fileMode"],
+        ),
         ({"linux.cgroupsPath": "/a/../../b"}, ["$.linux.cgroupsPath"]),
         ({"linux.rootfsPropagation": "public"}, ["$.linux.rootfsPropagation"]),
         ({"linux.sysctl": {"kernel.panic": "1"}}, ['$.linux.sysctl["kernel.panic"]']),
@@ -179,6 +184,10 @@ def test_a_breach_is_found_at_its_path(changed, change, paths):
             "linux.gidMappings": [mapping(0, 0, 2**32 - 1)],
         },
         {"linux.devices": [{"type": "p", "path": "/dev/fifo"}]},
+        # As podman writes it: st_mode with the type's bits.
+        {"linux.devices": [FUSE | {"type": "c", "fileMode": 0o020600}]},
+        {"linux.devices": [FUSE | {"type": "b", "fileMode": 0o060660}]},
+        {"linux.devices": [FUSE | {"type": "u", "fileMode": 0o1777}]},
         {"linux.cgroupsPath": "/a/b..c/..."},
         {"linux.cgroupsPath": "system.slice:prefix:name"},
         {"linux.rootfsPropagation": "rslave"},
