@@ -21,6 +21,7 @@ from runstate.config.rules import (
     some_id,
     within,
 )
+from runstate.linux.sysctls import sysctl_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +55,8 @@ def check_linux(linux: Linux) -> Iterator[str]:
     yield from one_of(
         (*path, "rootfsPropagation"), linux.rootfs_propagation or None, PROPAGATIONS, "a type"
     )
-    for name in linux.sysctl:
-        yield from _sysctl((*path, "sysctl"), name, types)
+    for name, value in linux.sysctl.items():
+        yield from _sysctl((*path, "sysctl"), name, value, types)
     if linux.resources is not None:
         from runstate.config.validation_resources import check_resources  # noqa: PLC0415
 
@@ -112,24 +113,28 @@ def _clocks(path: Path, linux: Linux, types: set[str]) -> Iterator[str]:
         yield needs_namespace(here, linux.time_offsets, "time")
 
 
-def _sysctl(path: Path, name: str, types: set[str]) -> Iterator[str]:
+def _sysctl(path: Path, name: str, value: str, types: set[str]) -> Iterator[str]:
     """A parameter that is the namespace's own: any other would be set for the whole host."""
-    # sysctl(8) takes either separator; with slashes, dots belong to names.
-    parts = name.split("/") if "/" in name else name.split(".")
+    parts = sysctl_path(name).split("/")
     dotted = ".".join(parts)
-    if not all(parts) or ".." in parts:
+    here = (*path, name)
+    if not all(parts) or ".." in parts or "." in parts:
         yield expect(path, name, "names of kernel parameters such as net.ipv4.ip_forward")
-    elif dotted in IPC_SYSCTLS or dotted.startswith("fs.mqueue."):
-        if "ipc" not in types:
-            yield needs_namespace((*path, name), name, "ipc")
+        return
+    if dotted in IPC_SYSCTLS or dotted.startswith("fs.mqueue."):
+        kind = "ipc"
     elif parts[0] == "net":
-        if "network" not in types:
-            yield needs_namespace((*path, name), name, "network")
+        kind = "network"
     elif dotted == "kernel.domainname":
-        if "uts" not in types:
-            yield needs_namespace((*path, name), name, "uts")
+        kind = "uts"
+    elif dotted == "kernel.hostname":
+        yield expect(here, value, "nothing: the configuration has a hostname of its own for it")
+        return
     else:
-        yield expect((*path, name), name, "a parameter that a namespace has of its own")
+        yield expect(here, name, "a parameter that a namespace has of its own")
+        return
+    if kind not in types:
+        yield needs_namespace(here, name, kind)
 
 
 def _device(path: Path, device: Device) -> Iterator[str]:

@@ -66,6 +66,11 @@ class Process:
         """Its pidfd, the process's own: poll(2) says when it has ended."""
         return self._child.pidfd
 
+    @property
+    def console(self) -> int | None:
+        """The master of its terminal, a descriptor that stays the process's own; None without."""
+        return self._child.console if self._child.console >= 0 else None
+
     def poll(self) -> int | None:
         """The return code, or None while it runs."""
         if self.returncode is None and self._child.wait(0):

@@ -13,7 +13,7 @@ import os
 
 TYPE_CHECKING = False  # typing itself would cost the zygote a megabyte
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # PyDLL keeps the interpreter lock: the child of clone3 must find it held by itself.
@@ -85,6 +85,8 @@ FSCONFIG_CMD_CREATE = 6
 
 # openat2(2)
 RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 # prctl(2)
@@ -162,6 +164,21 @@ def _fail(path: str | bytes | None = None, path2: str | bytes | None = None) -> 
     if path2 is not None:
         raise OSError(number, os.strerror(number), path, None, path2)
     raise OSError(number, os.strerror(number), path)
+
+
+def syscall(number: int, *arguments: Any) -> int:
+    """syscall(2), for the calls that few plans need.
+
+    Args:
+        number: The call's, on this architecture; below 0: not known, so it fails by ENOSYS.
+        arguments: Integers, and pointers as ctypes has them.
+    """
+    if number < 0:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    result = _syscall(_long(number), *(_long(a) if isinstance(a, int) else a for a in arguments))
+    if result < 0:
+        _fail()
+    return int(result)
 
 
 def mount(source: str, target: str, fstype: str, flags: int, data: str) -> None:

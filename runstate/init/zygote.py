@@ -17,7 +17,8 @@ import select
 import sys
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 
-from runstate.init import executor, kernel, protocol
+from runstate.init import executor, kernel, operations, protocol
+from runstate.init.operations.base import Init, OperationError
 from runstate.init.rehearsal import rehearse
 
 TYPE_CHECKING = False
@@ -86,7 +87,7 @@ class Zygote:
             return False
         if request is None:
             return False
-        (flags, early, join_flags, into_cgroup, record_exit), fds = request
+        (flags, early, join_flags, into_cgroup, record_exit, before), fds = request
         channel, lifeline_fd, stdin, stdout, stderr = fds[:5]
         rest = fds[5:]
         directory = rest.pop(0) if record_exit else -1
@@ -97,7 +98,7 @@ class Zygote:
         try:
             if joins:
                 pairs = list(zip(joins, join_flags, strict=True))
-                pid = self._clone_inside(flags, pairs, keep, cgroup)
+                pid = self._clone_inside(flags, pairs, keep, cgroup, before)
                 pidfd = os.pidfd_open(pid)
             else:
                 # A spare is in the zygote's cgroup, and to be born elsewhere it is too late.
@@ -187,17 +188,23 @@ class Zygote:
         return spare.pid, spare.pidfd
 
     def _clone_inside(
-        self, flags: int, joins: list[tuple[int, int]], keep: list[int], cgroup: int
+        self,
+        flags: int,
+        joins: list[tuple[int, int]],
+        keep: list[int],
+        cgroup: int,
+        before: list[tuple[object, ...]],
     ) -> int:
         """Fork into existing namespaces, by way of a process that joins them first.
 
         A pid namespace is entered by children only, and a user namespace cannot be left
-        again, so the zygote itself must join neither.
+        again, so the zygote itself must join neither. What has to happen outside, and is
+        passed on to a child, happens in the process between as well.
         """
         reader, writer = os.pipe2(os.O_CLOEXEC)
         middle = kernel.clone3(0, signal.SIGCHLD)
         if middle == 0:
-            self._join_and_clone(flags, joins, keep, cgroup, writer)
+            self._join_and_clone(flags, joins, keep, cgroup, before, writer)
         os.close(writer)
         answer = os.read(reader, 256)
         os.close(reader)
@@ -208,15 +215,33 @@ class Zygote:
         raise OSError(int(number or errno.ESRCH), "", operation or "join namespaces")
 
     def _join_and_clone(
-        self, flags: int, joins: list[tuple[int, int]], keep: list[int], cgroup: int, writer: int
+        self,
+        flags: int,
+        joins: list[tuple[int, int]],
+        keep: list[int],
+        cgroup: int,
+        before: list[tuple[object, ...]],
+        writer: int,
     ) -> NoReturn:
+        doing = "setns"
         try:
+            if before:
+                operations.load(name for name, *_ in before)
+                # Its files in /proc are its user's then, and it is not in the container yet.
+                kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+                for name, *arguments in before:
+                    doing = str(name)
+                    operations.OPERATIONS[name](Init(self.control, (), 0), *arguments)
+                kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+                doing = "setns"
             for fd, namespaces in joins:
                 kernel.setns(fd, namespaces)
             pid = self._fork(flags, keep, cgroup, kernel.CLONE_PARENT)
             answer = f"pid\0{pid}"
         except OSError as error:
-            answer = f"setns\0{error.errno}"
+            answer = f"{doing}\0{error.errno}"
+        except OperationError as error:
+            answer = f"{doing}\0{error.errno}"
         os.write(writer, answer.encode())
         os._exit(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,11 +24,37 @@ _BITS = {name: 1 << number for number, name in enumerate(NAMES)}
 
 
 def mask_of(names: Iterable[str]) -> int:
-    """The bit mask of capability names; names that the kernel's list lacks raise KeyError."""
+    """The bit mask of capability names; names that no kernel knows have no bit."""
     mask = 0
     for name in names:
-        mask |= _BITS[name]
+        mask |= _BITS.get(name, 0)
     return mask
+
+
+@cache
+def grantable(*, own_userns: bool) -> int:
+    """What a process that is made from this one can be given (capabilities(7)).
+
+    Args:
+        own_userns: Whether it is in a user namespace of the container's own, whose first
+            process has every capability that the kernel knows.
+    """
+    if own_userns:
+        with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+            return (2 << int(file.read())) - 1
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
+        sets = {
+            name: int(value, 16)
+            for name, _, value in (line.partition(":") for line in file)
+            if name in ("CapPrm", "CapBnd")
+        }
+    return sets["CapPrm"] & sets["CapBnd"]
+
+
+def not_grantable(names: Iterable[str], *, own_userns: bool) -> list[str]:
+    """The capabilities of these that cannot be given, or that no kernel knows; each once."""
+    can = grantable(own_userns=own_userns)
+    return [name for name in dict.fromkeys(names) if not _BITS.get(name, 0) & can]
 
 
 def mask_names(mask: int) -> str:

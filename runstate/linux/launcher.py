@@ -24,6 +24,7 @@ from runstate.states.state import ProcessIdentity
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runstate.linux.operations import Operation
     from runstate.linux.zygote_process import ZygoteProcess
 
 _REPLY_SECONDS = 30.0
@@ -35,16 +36,21 @@ class Child:
     Attributes:
         identity: Its pid and start time.
         pidfd: Its pidfd, open as long as this object is.
+        console: The master of its terminal, likewise; -1 if it has none, or none of its own.
     """
 
-    def __init__(self, lifeline: socket.socket, launcher: Launcher) -> None:
+    def __init__(
+        self, lifeline: socket.socket, launcher: Launcher, before: Sequence[Operation] = ()
+    ) -> None:
         self._lifeline = lifeline
         self._launcher = launcher
+        self._before = before
         self._lock = threading.Lock()
         self._status: int | None = None
         self._lost = False
         self._identity: ProcessIdentity | None = None
         self.pidfd = -1
+        self.console = -1
 
     @property
     def identity(self) -> ProcessIdentity:
@@ -75,7 +81,8 @@ class Child:
             )
         (kind, value, text), fds = reply
         if kind != protocol.SPAWNED:
-            raise OperationFailed.from_os_error(f"start a process ({text})", OSError(value, ""))
+            words = next((o.describe() for o in self._before if o.name == text), text)
+            raise OperationFailed.from_os_error(f"start a process ({words})", OSError(value, ""))
         self.pidfd = fds[0]
         self._identity = ProcessIdentity(value, int(text))
 
@@ -138,6 +145,9 @@ class Child:
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
+        if self.console >= 0:
+            os.close(self.console)
+            self.console = -1
 
     def __del__(self) -> None:
         self.close()
@@ -160,6 +170,7 @@ class Launcher:
         flags: int = 0,
         early: int = 0,
         joins: Sequence[tuple[int, int]] = (),
+        before: Sequence[Operation] = (),
         cgroup: int = -1,
         directory: int = -1,
         extras: Sequence[int] = (),
@@ -173,12 +184,20 @@ class Launcher:
             early: Those of the plan's unshare(2) that do not depend on what the host looks
                 like; a child that was made in advance has them already.
             joins: (descriptor, CLONE_NEW*) of the namespaces to join first.
+            before: What happens before that, out here, and is passed on to a child.
             cgroup: The unified cgroup to be born into (CLONE_INTO_CGROUP); or -1.
             directory: The container's directory, where the exit goes on record; or -1.
             extras: Further descriptors for the plan's use.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        spawn = (flags, early, tuple(flag for _fd, flag in joins), cgroup >= 0, directory >= 0)
+        spawn = (
+            flags,
+            early,
+            tuple(flag for _fd, flag in joins),
+            cgroup >= 0,
+            directory >= 0,
+            [operation.encode() for operation in before],
+        )
         fds = [channel.fileno(), theirs.fileno(), *stdio]
         fds += [fd for fd in (directory, cgroup) if fd >= 0]
         fds += [fd for fd, _flag in joins]
@@ -189,7 +208,7 @@ class Launcher:
             except OSError as error:
                 ours.close()
                 raise InitDied(f"start a process: the zygote is gone ({error})") from error
-        return Child(ours, self)
+        return Child(ours, self, before)
 
     def alive(self) -> bool:
         """Whether the zygote still runs; reaps it if not."""

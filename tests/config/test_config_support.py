@@ -15,11 +15,6 @@ from runstate.config.support import PLATFORMS, REASONS, REFUSED, for_others, uns
 @pytest.mark.parametrize(
     ("change", "paths"),
     [
-        ({"process.apparmorProfile": "p"}, ["$.process.apparmorProfile"]),
-        ({"process.selinuxLabel": "l"}, ["$.process.selinuxLabel"]),
-        ({"process.scheduler": {"policy": "SCHED_IDLE"}}, ["$.process.scheduler"]),
-        ({"process.ioPriority": {"class": "IOPRIO_CLASS_RT"}}, ["$.process.ioPriority"]),
-        ({"process.execCPUAffinity": {"initial": "0"}}, ["$.process.execCPUAffinity"]),
         ({"process.commandLine": "x"}, ["$.process.commandLine"]),
         ({"process.user.username": "x"}, ["$.process.user.username"]),
         ({"hooks.prestart": [{"path": "/h"}]}, ["$.hooks"]),
@@ -54,11 +49,8 @@ from runstate.config.support import PLATFORMS, REASONS, REFUSED, for_others, uns
         ({"linux.namespaces": [{"type": "time"}]}, ["$.linux.namespaces[0].type"]),
         ({"linux.timeOffsets": {"monotonic": {"secs": 1}}}, ["$.linux.timeOffsets"]),
         ({"linux.netDevices": {"eth0": {}}}, ["$.linux.netDevices"]),
-        ({"linux.sysctl": {"net.core.somaxconn": "1"}}, ["$.linux.sysctl"]),
         ({"linux.mountLabel": "l"}, ["$.linux.mountLabel"]),
         ({"linux.intelRdt": {"closID": "c"}}, ["$.linux.intelRdt"]),
-        ({"linux.memoryPolicy": {"mode": "MPOL_BIND"}}, ["$.linux.memoryPolicy"]),
-        ({"linux.personality": {"domain": "LINUX32"}}, ["$.linux.personality"]),
         ({"linux.resources.blockIO": {"leafWeight": 10}}, ["$.linux.resources.blockIO.leafWeight"]),
         (
             {

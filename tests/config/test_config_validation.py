@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runstate.config import Config, Process
-from runstate.config.names import CAPABILITIES
 from runstate.config.validation import missing_for_linux, validate, validate_process
+from runstate.linux.capabilities import NAMES
 
 NAMESPACES = [{"type": "mount"}, {"type": "uts"}]
 FUSE = {"path": "/dev/fuse", "major": 10, "minor": 229}
@@ -34,8 +34,11 @@ def mapping(container_id, host_id, size):
         ({"process.user.uid": 2**32 - 1}, ["$.process.user.uid"]),
         ({"process.user.additionalGids": [5, 2**32 - 1]}, ["$.process.user.additionalGids[1]"]),
         ({"process.user.umask": 0o1000}, ["$.process.user.umask"]),
-        ({"process.capabilities.bounding": ["CAP_X"]}, ["$.process.capabilities.bounding[0]"]),
-        ({"process.capabilities.ambient": ["chown"]}, ["$.process.capabilities.ambient[0]"]),
+        (
+            {"process.capabilities.inheritable": ["CAP_CHOWN", "CAP_KILL"]}
+            | {"process.capabilities.bounding": ["CAP_CHOWN"]},
+            ["$.process.capabilities.inheritable[1]"],
+        ),
         (
             {"process.capabilities.permitted": ["CAP_CHOWN", "CAP_KILL"]}
             | {"process.capabilities.effective": ["CAP_KILL", "CAP_MKNOD"]},
@@ -133,6 +136,9 @@ def mapping(container_id, host_id, size):
         ({"linux.rootfsPropagation": "public"}, ["$.linux.rootfsPropagation"]),
         ({"linux.sysctl": {"kernel.panic": "1"}}, ['$.linux.sysctl["kernel.panic"]']),
         ({"linux.sysctl": {"net/../kernel/panic": "1"}}, ["$.linux.sysctl"]),
+        ({"linux.sysctl": {"net.ipv4.conf.//.x": "1"}}, ["$.linux.sysctl"]),
+        ({"linux.sysctl": {"kernel.hostname": "h"}}, ['$.linux.sysctl["kernel.hostname"]']),
+        ({"process.apparmorProfile": "a\nb"}, ["$.process.apparmorProfile"]),
         (
             {"linux.namespaces": NAMESPACES, "linux.sysctl": {"net.ipv4.ip_forward": "1"}},
             ['$.linux.sysctl["net.ipv4.ip_forward"]'],
@@ -172,7 +178,8 @@ def test_a_breach_is_found_at_its_path(changed, change, paths):
         {"ociVersion": "1.99.0+build.5"},
         {"root": None},
         {"process.env": ["A=", "B==x", "C=1", "C=2"]},
-        {"process.capabilities": {name: sorted(CAPABILITIES) for name in ("bounding", "ambient")}},
+        {"process.capabilities": {"bounding": ["CAP_OF_TOMORROW", "chown"]}},
+        {"process.capabilities": {name: list(NAMES) for name in ("bounding", "ambient")}},
         {"process.rlimits": [{"type": "RLIMIT_CORE", "soft": 2**64 - 1, "hard": 2**64 - 1}]},
         {"hostname": "h" * 64},
         {"hostname": "", "linux.namespaces": [{"type": "mount"}]},
@@ -198,6 +205,8 @@ def test_a_breach_is_found_at_its_path(changed, change, paths):
                 "net.ipv4.ip_forward": "1",
                 "kernel/shmmax": "5",
                 "fs.mqueue.msg_max": "1",
+                "net.ipv4.conf.eth0/100.forwarding": "1",
+                "net/ipv4/conf/eth0.100/forwarding": "1",
             }
         },
         {"linux.resources.memory": {"limit": 20, "swap": -1}},

@@ -122,6 +122,9 @@ def start_process(
     joins: Sequence[tuple[int, int]],
     cgroup: Cgroup | None,
     context: HandlerContext,
+    *,
+    before: Sequence[Operation] = (),
+    proc: int = -1,
 ) -> Child:
     """Start a further process, and return when it is its program.
 
@@ -132,6 +135,9 @@ def start_process(
         joins: The namespaces to join.
         cgroup: Where it belongs before it runs anything.
         context: The container's.
+        before: What happens before the namespaces are joined.
+        proc: A descriptor of the host's /proc, which becomes the last of the process's further
+            ones; or -1.
     """
     shake = Handshake()
     child: Child | None = None
@@ -141,8 +147,9 @@ def start_process(
                 shake.theirs,
                 stdio,
                 joins=joins,
+                before=before,
                 cgroup=unified,
-                extras=[*context.descriptors.values(), *files],
+                extras=[*context.descriptors.values(), *files, *([proc] if proc >= 0 else [])],
             )
         shake.theirs.close()
         shake.send_plan(make_plan(child), context.deadline)
@@ -151,6 +158,7 @@ def start_process(
         context.note({"pid": process.pid, "start": process.start})
         shake.proceed()
         shake.await_exec()
+        child.console = shake.take_console()
     except BaseException:
         shake.close()
         if child is not None:

@@ -11,7 +11,14 @@ from attrs import evolve, field, frozen
 from runstate.errors import InitDied, OperationFailed, explain_errno
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
 from runstate.handlers.exec import filtering, idmaps, lifecycle, limits
-from runstate.handlers.exec.program import compile_program, compile_setup
+from runstate.handlers.exec.further import compile_before, compile_further
+from runstate.handlers.exec.program import (
+    command,
+    compile_outside,
+    compile_program,
+    compile_setup,
+)
+from runstate.handlers.exec.requirements import missing, not_granted
 from runstate.init import kernel
 from runstate.linux import launcher, operations, processes
 from runstate.linux.cgroups.cgroup import Cgroup
@@ -83,16 +90,19 @@ class LinuxExec:
     def _missing_on_host(self, context: HandlerContext) -> list[str]:
         if os.geteuid() != 0 and not _namespaces(context.config) & kernel.CLONE_NEWUSER:
             return [_NO_USER_NAMESPACE]
-        return [*filtering.check(context.config), *limits.missing(context)]
+        return [
+            *missing(context.config, context.config.process),
+            *filtering.check(context.config),
+            *limits.missing(context),
+        ]
 
     def check_process(self, context: HandlerContext, process: Any) -> list[str]:
         """What of a further process cannot be done."""
         from runstate.config.support import unsupported  # noqa: PLC0415 - only `exec` asks
 
         problems = unsupported(evolve(context.config, process=process))
-        if process.terminal:
-            problems.append("$.process.terminal: a further process cannot have a terminal yet")
-        return [problem for problem in problems if problem.startswith("$.process")]
+        problems = [problem for problem in problems if problem.startswith("$.process")]
+        return problems or missing(context.config, process)
 
     def check_resources(self, context: HandlerContext, resources: dict[str, Any]) -> list[str]:
         """What of new limits is wrong, or cannot be done on this host."""
@@ -103,7 +113,8 @@ class LinuxExec:
         left_out = limits.notices(context)
         if _namespaces(context.config) & kernel.CLONE_NEWUSER and os.geteuid() != 0:
             left_out.append("users: only the caller's own id is mapped, as root of the container")
-        return left_out
+        own_userns = bool(_namespaces(context.config) & _USER)
+        return left_out + not_granted(context.config.process, own_userns=own_userns)
 
     def preview(self, context: HandlerContext) -> tuple[Operation, ...]:
         """The operations of ``run``."""
@@ -282,21 +293,22 @@ class LinuxExec:
             status = "created" if self.waiting(context) else "running"
             load = filtering.loading(context, spec.process, pid, status)
             own_userns = bool(options.namespaces & _USER)
-            return [
-                *([_join(cgroup, len(context.descriptors))] if cgroup else []),
-                *compile_program(spec.process, own_userns=own_userns, with_rights=load.with_rights),
-                *load.before_ready,
-                operations.on_record(keep_channel=True),
-                *load.last,
-                operations.execute(*_command(spec.process)),
-            ]
+            return compile_further(context, spec.process, cgroup, load, own_userns=own_userns)
 
+        proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             filtering.connect_agent(context)
             return lifecycle.start_process(
-                make_plan, spec.stdio, [(pidfd, options.namespaces)], cgroup, context
+                make_plan,
+                spec.stdio,
+                [(pidfd, options.namespaces)],
+                cgroup,
+                context,
+                before=compile_before(spec.process),
+                proc=proc,
             )
         finally:
+            os.close(proc)
             os.close(pidfd)
 
     # --- compiling --------------------------------------------------------------------------------
@@ -307,7 +319,7 @@ class LinuxExec:
     ) -> tuple[Operation, ...]:
         config, namespaces = context.config, options.namespaces
         assert config.process is not None  # noqa: S101 - validation saw to it
-        plan: list[Operation] = []
+        plan = compile_outside(config.process)
         first = len(context.descriptors)  # of those that `create` adds
         if options.cgroup is not None:
             plan.append(_join(options.cgroup, first + 1))
@@ -322,11 +334,16 @@ class LinuxExec:
             plan.append(operations.sethostname(config.hostname))
         if config.domainname:
             plan.append(operations.setdomainname(config.domainname))
+        if config.linux is not None and config.linux.sysctl:
+            from runstate.handlers.exec.tuning import compile_sysctls  # noqa: PLC0415 - rare
+
+            plan += compile_sysctls(config.linux)
         # Only here, as runc does it: a further process finds its directory or fails.
         plan.append(operations.make_cwd(config.process.cwd))
         load = filtering.loading(context, config.process, pid, "creating")
         plan += compile_program(
             config.process,
+            config.linux,
             own_userns=bool(namespaces & _USER),
             with_rights=load.with_rights,
         )
@@ -335,7 +352,7 @@ class LinuxExec:
             operations.on_record(),
             operations.wait_in_fifo(first),
             *load.last,
-            operations.execute(*_command(config.process)),
+            operations.execute(*command(config.process)),
         ]
         return tuple(plan)
 
@@ -345,11 +362,6 @@ _USER = kernel.CLONE_NEWUSER
 
 def _join(cgroup: Cgroup, first: int) -> Operation:
     return operations.join_cgroups(first, len(cgroup.self_attach_files))
-
-
-def _command(process: Any) -> tuple[list[str], dict[str, str]]:
-    environment = dict(entry.split("=", 1) for entry in process.env if "=" in entry)
-    return list(process.args), environment
 
 
 def _namespaces(config: Config) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from runstate.errors import DeadlineExceeded, OperationFailed
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
 from runstate.handlers.exec import lifecycle
-from runstate.handlers.exec.program import search_path
+from runstate.handlers.exec.program import search_path, variables
 from runstate.linux import launcher, operations, processes
 from runstate.linux.handshake import Handshake
 
@@ -221,8 +221,7 @@ def _compile_program(process: Any) -> list[Operation]:
 
 
 def _execute(process: Any) -> Operation:
-    environment = dict(entry.split("=", 1) for entry in process.env if "=" in entry)
-    return operations.execute(process.args, environment)
+    return operations.execute(process.args, variables(process.env))
 
 
 def _signal_group(leader: ProcessIdentity, number: int) -> None:

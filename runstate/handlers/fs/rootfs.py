@@ -115,7 +115,7 @@ def _compile_console(process: Process) -> Operation:
     return operations.open_console(
         size.height if size is not None else 0,
         size.width if size is not None else 0,
-        (user.uid or 0, user.gid or 0) if user is not None else (0, 0),
+        user.uid or 0 if user is not None else 0,
     )
 
 

@@ -57,6 +57,7 @@ OPERATIONS: dict[Any, Callable[..., None]] = {
         process.set_rlimit,
         process.set_oom_score_adj,
         process.drop_bounding,
+        process.own_streams,
         process.set_user,
         process.set_capabilities,
         process.set_no_new_privs,
@@ -64,6 +65,7 @@ OPERATIONS: dict[Any, Callable[..., None]] = {
         process.chdir,
         process.umask,
         process.find_executable,
+        process.find_home,
         synchronising.on_record,
         synchronising.open_proc,
         synchronising.wait_in_fifo,
@@ -72,7 +74,18 @@ OPERATIONS: dict[Any, Callable[..., None]] = {
     )
 }
 
-RARE: dict[str, str] = {}
+RARE: dict[str, str] = {
+    "label_keys": "labels",
+    "open_terminal": "terminal",
+    "set_affinity": "tuning",
+    "set_apparmor_profile": "labels",
+    "set_io_priority": "tuning",
+    "set_memory_policy": "tuning",
+    "set_personality": "tuning",
+    "set_scheduler": "tuning",
+    "set_selinux_label": "labels",
+    "set_sysctl": "sysctl",
+}
 """Operations that few containers need: the name of each, and its module in this package."""
 
 

@@ -33,7 +33,9 @@ class Init:
         rootfs: The rootfs's directory, once ``enter_rootfs_mount`` has made it a mount.
         fifo: The exec fifo's write end, once someone has opened the other.
         proc: /proc/self/fd, for opening the fifo when the host's /proc is out of sight.
+        arrived: Whether this process is in its working directory.
         executable: The program's path, once it is found.
+        home: The value of $HOME where the configuration has none, once it is found.
     """
 
     def __init__(self, channel: socket, extras: tuple[int, ...], unshared: int) -> None:
@@ -43,7 +45,9 @@ class Init:
         self.rootfs = -1
         self.fifo = -1
         self.proc = -1
+        self.arrived = False
         self.executable = ""
+        self.home = ""
 
     def report(self, message: bytes) -> None:
         """Tell the engine: over the channel, or over the fifo once the channel is closed."""

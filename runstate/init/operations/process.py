@@ -14,10 +14,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runstate.init.operations.base import Init
 
+_LARGEST_PASSWD = 1 << 20  # bytes; a rootfs could have one without an end
+
 
 def set_rlimit(_init: Init, kind: int, soft: int, hard: int) -> None:
     """setrlimit(2)."""
-    resource.setrlimit(kind, (_rlim(soft), _rlim(hard)))
+    try:
+        resource.setrlimit(kind, (_rlim(soft), _rlim(hard)))
+    except ValueError:  # what Python makes of EPERM
+        ceiling = resource.getrlimit(kind)[1]
+        what = "no limit" if ceiling == resource.RLIM_INFINITY else ceiling
+        raise OperationError(
+            errno.EPERM,
+            f"the hard limit is {what}; to raise it takes CAP_SYS_RESOURCE, and for RLIMIT_NOFILE"
+            " no more than the sysctl fs.nr_open",
+        ) from None
 
 
 def _rlim(value: int) -> int:
@@ -25,10 +36,16 @@ def _rlim(value: int) -> int:
 
 
 def set_oom_score_adj(_init: Init, value: int) -> None:
-    """Write /proc/self/oom_score_adj (proc(5)); the host's /proc, before pivot_root."""
-    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    """Write /proc/self/oom_score_adj (proc(5)); the host's /proc, which is in sight yet."""
+    fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
     try:
-        os.write(fd, str(value).encode())
+        former = os.read(fd, 16).decode().strip()
+        try:
+            os.write(fd, str(value).encode())
+        except PermissionError:
+            raise OperationError(
+                errno.EACCES, f"it is {former}; to lower it takes CAP_SYS_RESOURCE"
+            ) from None
     finally:
         os.close(fd)
 
@@ -44,14 +61,37 @@ def drop_bounding(_init: Init, dropped: list[int]) -> None:
             raise
 
 
-def set_user(_init: Init, uid: int, gid: int, groups: list[int] | None) -> None:
+def set_user(_init: Init, uid: int, gid: int, groups: list[int], may_keep: bool) -> None:
     """Become the user; capabilities stay permitted until ``set_capabilities``."""
     kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
-    if groups is not None:
+    try:
         os.setgroups(groups)
+    except PermissionError:
+        if groups or not may_keep:
+            raise OperationError(
+                errno.EPERM,
+                f"the user namespace denies setgroups(2), so groups {groups} cannot be had; leave"
+                " additionalGids out, or map the groups by newgidmap(1)",
+            ) from None
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+
+
+def own_streams(_init: Init, uid: int) -> None:
+    """Give the pipes among the standard streams to the user, who may open /dev/stdout then.
+
+    Files and terminals of the host's are left to whom they belong, where runc gives them away.
+    """
+    for stream in (0, 1, 2):
+        found = os.fstat(stream)
+        if stat.S_ISFIFO(found.st_mode) and found.st_uid != uid:
+            try:
+                os.fchown(stream, uid, -1)
+            except OSError as error:
+                # A pipe of somebody whom the user namespace does not know.
+                if error.errno not in (errno.EPERM, errno.EINVAL, errno.EROFS):
+                    raise
 
 
 def set_capabilities(
@@ -70,17 +110,41 @@ def set_no_new_privs(_init: Init) -> None:
 
 
 def make_cwd(_init: Init, path: str) -> None:
-    """Make the working directory where it is missing, as runc does."""
+    """Make the working directory where it is missing, as runc does: root's, and mode 0755."""
     try:
-        os.makedirs(path, 0o755, exist_ok=True)
+        os.stat(path)
+    except FileNotFoundError:
+        _make_directories(path)
+    except OSError:
+        return  # ``chdir`` tells
+
+
+def _make_directories(path: str) -> None:
+    above = os.path.dirname(path.rstrip("/"))
+    try:
+        if not os.path.isdir(above):
+            _make_directories(above)
+        os.mkdir(path, 0o755)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EEXIST, errno.ENOTDIR):
             raise
 
 
-def chdir(_init: Init, path: str) -> None:
-    """chdir(2); the directory must be inside the root (CVE-2024-21626)."""
-    os.chdir(path)
+def chdir(init: Init, path: str, last: bool) -> None:
+    """chdir(2); the directory must be inside the root (CVE-2024-21626).
+
+    Before the user is set, root may reach what the user may not; after it, the user may reach
+    what root may not, on a network file system for one. Either is enough, as it is for runc.
+    """
+    if init.arrived:
+        return
+    try:
+        os.chdir(path)
+    except PermissionError:
+        if last:
+            raise
+        return
+    init.arrived = True
     try:
         inside = os.getcwd().startswith("/")
     except FileNotFoundError:
@@ -119,6 +183,51 @@ def find_executable(init: Init, name: str, search: str) -> None:
     raise OperationError(errno.ENOENT, f"no such executable {where}")
 
 
+def find_home(init: Init, uid: int) -> None:
+    """Find $HOME in the container's /etc/passwd (passwd(5)); ``/`` where it does not tell."""
+    init.home = "/"
+    try:
+        # No terminal is taken, no fifo waited for, and no descriptor of ours gone through.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+        fd = kernel.openat2(kernel.AT_FDCWD, "/etc/passwd", flags, 0, kernel.RESOLVE_NO_MAGICLINKS)
+    except OSError:
+        return
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            init.home = _home_of(b"%d" % uid, fd) or "/"
+    except OSError:
+        return
+    finally:
+        os.close(fd)
+
+
+def _home_of(uid: bytes, fd: int) -> str:
+    left, rest = _LARGEST_PASSWD, b""
+    while chunk := os.read(fd, min(left, 65536)):
+        left -= len(chunk)
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if home := _home_in(line, uid):
+                return home
+    return _home_in(rest, uid)
+
+
+def _home_in(line: bytes, uid: bytes) -> str:
+    fields = line.split(b":")
+    if len(fields) < 6 or fields[2] != uid or b"\0" in line:
+        return ""
+    return os.fsdecode(fields[5])
+
+
 def execute(init: Init, arguments: list[str], environment: dict[str, str]) -> None:
-    """execve(2). All descriptors but the standard streams close on it."""
+    """execve(2), with no descriptor but the standard streams and what tells of a failure.
+
+    All close on it; before it, a path through /proc/self/fd would lead out of the container.
+    """
+    kept = init.fifo if init.fifo >= 0 else init.channel.fileno()
+    if kept > 3:
+        kernel.close_range(3, kept - 1)
+    kernel.close_range(kept + 1, 0xFFFFFFFF)
+    if init.home and not environment.get("HOME"):
+        environment["HOME"] = init.home
     os.execve(init.executable, arguments, environment)  # noqa: S606 - a shell is not wanted

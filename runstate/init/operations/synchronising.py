@@ -38,9 +38,15 @@ def on_record(init: Init, keep_channel: bool) -> None:
         init.channel.close()
 
 
-def open_proc(init: Init) -> None:
-    """Keep a way to the fifo's descriptor that needs no /proc in the container."""
-    init.proc = os.open("/proc/self/fd", DIRECTORY | os.O_CLOEXEC)
+def open_proc(init: Init, index: int) -> None:
+    """Keep a way to this process's files in the host's /proc that needs none in the container.
+
+    Where the host is out of sight already, its /proc is one of the engine's descriptors.
+    """
+    if index < 0:
+        init.proc = os.open("/proc/self/fd", DIRECTORY | os.O_CLOEXEC)
+    else:
+        init.proc = os.open("self/fd", DIRECTORY | os.O_CLOEXEC, dir_fd=init.extras[index])
 
 
 def wait_in_fifo(init: Init, index: int) -> None:

@@ -46,7 +46,9 @@ from runstate.linux.operations.process import (
     drop_bounding,
     execute,
     find_executable,
+    find_home,
     make_cwd,
+    own_streams,
     set_capabilities,
     set_no_new_privs,
     set_oom_score_adj,
@@ -86,6 +88,7 @@ __all__ = [
     "drop_bounding",
     "execute",
     "find_executable",
+    "find_home",
     "join_cgroups",
     "link_up",
     "load_seccomp",
@@ -102,6 +105,7 @@ __all__ = [
     "open_proc",
     "overlay_directories",
     "overlay_host",
+    "own_streams",
     "pivot_root",
     "remount_readonly",
     "set_capabilities",
@@ -128,7 +132,18 @@ WORDS: dict[str, Callable[..., str]] = {
     **seccomp.WORDS,
 }
 
-RARE: dict[str, str] = {}
+RARE: dict[str, str] = {
+    "label_keys": "labels",
+    "open_terminal": "terminal",
+    "set_affinity": "tuning",
+    "set_apparmor_profile": "labels",
+    "set_io_priority": "tuning",
+    "set_memory_policy": "tuning",
+    "set_personality": "tuning",
+    "set_scheduler": "tuning",
+    "set_selinux_label": "labels",
+    "set_sysctl": "sysctl",
+}
 """Operations that few containers need: the name of each, and its module in this package."""
 
 

@@ -28,3 +28,9 @@ class Operation:
     def encode(self) -> tuple[object, ...]:
         """As it goes over the channel."""
         return (self.name, *self.arguments)
+
+
+def console_words(rows: int, columns: int, _uid: int) -> str:
+    """What opening a terminal is called."""
+    size = f" of {columns} columns and {rows} rows" if rows and columns else ""
+    return f"open a terminal{size}"

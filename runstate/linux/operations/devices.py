@@ -5,15 +5,15 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
-from runstate.linux.operations.base import Operation
+from runstate.linux.operations.base import Operation, console_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def open_console(rows: int, columns: int, owner: tuple[int, int]) -> Operation:
+def open_console(rows: int, columns: int, uid: int) -> Operation:
     """The container's terminal, on /dev/console and the standard streams."""
-    return Operation("open_console", (rows, columns, owner))
+    return Operation("open_console", (rows, columns, uid))
 
 
 def mknod(
@@ -40,12 +40,7 @@ def _mknod_words(
 
 
 WORDS: dict[str, Callable[..., str]] = {
-    "open_console": (
-        lambda rows, columns, _owner: (
-            "open a terminal"
-            + (f" of {columns} columns and {rows} rows" if rows and columns else "")
-        )
-    ),
+    "open_console": console_words,
     "mknod": _mknod_words,
     "symlink": lambda target, path: f"make symlink {path} to {target}",
 }

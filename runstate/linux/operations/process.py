@@ -32,9 +32,24 @@ def drop_bounding(kept: int) -> Operation:
     return Operation("drop_bounding", ([n for n in range(64) if not kept >> n & 1],))
 
 
-def set_user(uid: int, gid: int, groups: Sequence[int] | None) -> Operation:
-    """User, group, and supplementary groups (None: as they are)."""
-    return Operation("set_user", (uid, gid, None if groups is None else list(groups)))
+def set_user(
+    uid: int, gid: int, groups: Sequence[int] = (), *, may_keep: bool = False
+) -> Operation:
+    """User, group, and supplementary groups.
+
+    Args:
+        uid: The user's id.
+        gid: The group's.
+        groups: All supplementary groups.
+        may_keep: Whether, where there shall be none, those that the user namespace does not
+            let go of may stay.
+    """
+    return Operation("set_user", (uid, gid, list(groups), may_keep))
+
+
+def own_streams(uid: int) -> Operation:
+    """Give the pipes among the standard streams to the user."""
+    return Operation("own_streams", (uid,))
 
 
 def set_capabilities(effective: int, permitted: int, inheritable: int, ambient: int) -> Operation:
@@ -53,9 +68,9 @@ def make_cwd(path: str) -> Operation:
     return Operation("make_cwd", (path,))
 
 
-def chdir(path: str) -> Operation:
-    """The working directory."""
-    return Operation("chdir", (path,))
+def chdir(path: str, *, last: bool = True) -> Operation:
+    """The working directory; before the last try it may be out of reach."""
+    return Operation("chdir", (path, last))
 
 
 def umask(value: int) -> Operation:
@@ -68,14 +83,18 @@ def find_executable(name: str, search: str) -> Operation:
     return Operation("find_executable", (name, search))
 
 
+def find_home(uid: int) -> Operation:
+    """Find the user's home directory."""
+    return Operation("find_home", (uid,))
+
+
 def execute(arguments: Sequence[str], environment: Mapping[str, str]) -> Operation:
     """Become the program."""
     return Operation("execute", (list(arguments), dict(environment)))
 
 
-def _user_words(uid: int, gid: int, groups: list[int] | None) -> str:
-    more = "" if groups is None else f", groups {groups or 'none'}"
-    return f"become user {uid}, group {gid}{more}"
+def _user_words(uid: int, gid: int, groups: list[int], _may_keep: bool) -> str:
+    return f"become user {uid}, group {gid}, groups {groups or 'none'}"
 
 
 def _capability_words(effective: int, permitted: int, inheritable: int, ambient: list[int]) -> str:
@@ -99,11 +118,13 @@ WORDS: dict[str, Callable[..., str]] = {
         )
     ),
     "set_user": _user_words,
+    "own_streams": lambda uid: f"give the pipes among the standard streams to user {uid}",
     "set_capabilities": _capability_words,
     "set_no_new_privs": lambda: "set no_new_privs",
     "make_cwd": lambda path: f"make the working directory {path} if it is missing",
-    "chdir": lambda path: f"change to the working directory {path}",
+    "chdir": lambda path, _last: f"change to the working directory {path}",
     "umask": lambda value: f"set the umask {value:04o}",
     "find_executable": lambda name, _search: f"find the executable {name}",
+    "find_home": lambda uid: f"find the home directory of user {uid}",
     "execute": lambda arguments, _environment: f"execute {shlex.join(arguments)}",
 }

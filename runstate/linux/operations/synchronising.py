@@ -25,9 +25,9 @@ def on_record(*, keep_channel: bool = False) -> Operation:
     return Operation("on_record", (keep_channel,))
 
 
-def open_proc() -> Operation:
-    """Keep the host's /proc/self/fd for the exec fifo."""
-    return Operation("open_proc")
+def open_proc(index: int = -1) -> Operation:
+    """Keep the host's /proc/self/fd; ``index``: of a descriptor of the host's /proc."""
+    return Operation("open_proc", (index,))
 
 
 def wait_in_fifo(index: int) -> Operation:
@@ -39,6 +39,6 @@ WORDS: dict[str, Callable[..., str]] = {
     "await_engine": lambda what: f"wait until {what}",
     "meet_host": lambda: "wait until the host has done its part in the namespaces",
     "on_record": lambda _keep: "report ready, and wait to be put on record",
-    "open_proc": lambda: "keep a way to the exec fifo",
+    "open_proc": lambda _index: "keep a way to the host's /proc",
     "wait_in_fifo": lambda _index: "wait in the exec fifo to be started",
 }

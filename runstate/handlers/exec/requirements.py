@@ -1,0 +1,95 @@
+"""What a process asks for that this host or this container's user namespace may not have."""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import TYPE_CHECKING, Any
+
+from runstate.config.problems import json_path
+from runstate.config.rules import expect
+from runstate.linux import capabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runstate.config import Config
+    from runstate.config.linux import IDMapping
+
+_SYS_RESOURCE = 1 << capabilities.NAMES.index("CAP_SYS_RESOURCE")
+_SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
+
+
+def missing(config: Config, process: Any) -> list[str]:
+    """What cannot be had, each with its JSON path.
+
+    Args:
+        config: The container's.
+        process: Its program's, or a further process's, ``process`` object.
+    """
+    problems = [*_rlimits(process)]
+    linux = config.linux
+    if linux is not None and linux.uid_mappings and process.user is not None:
+        problems += _unmapped(process.user, linux.uid_mappings, linux.gid_mappings)
+    if process.apparmor_profile and not _has_apparmor():
+        path = json_path(("process", "apparmorProfile"))
+        problems.append(
+            f"{path}: {process.apparmor_profile!r}: AppArmor is not active on this host"
+        )
+    if process.selinux_label and not os.path.exists("/sys/fs/selinux/enforce"):
+        path = json_path(("process", "selinuxLabel"))
+        problems.append(f"{path}: {process.selinux_label!r}: SELinux is not active on this host")
+    return problems
+
+
+def _rlimits(process: Any) -> Iterator[str]:
+    for index, limit in enumerate(process.rlimits):
+        ceiling = resource.getrlimit(getattr(resource, limit.type))[1]
+        if ceiling == resource.RLIM_INFINITY or limit.hard <= ceiling:
+            continue
+        if not capabilities.grantable(own_userns=False) & _SYS_RESOURCE:
+            yield expect(
+                ("process", "rlimits", index, "hard"),
+                limit.hard,
+                f"at most {ceiling} for {limit.type}: the hard limit that this process has itself"
+                " and, without CAP_SYS_RESOURCE, may not raise",
+            )
+
+
+def _unmapped(user: Any, uids: tuple[IDMapping, ...], gids: tuple[IDMapping, ...]) -> Iterator[str]:
+    ids = [("uid", user.uid or 0, uids), ("gid", user.gid or 0, gids)]
+    for name, number, mappings in ids:
+        if not is_mapped(number, mappings):
+            yield _not_mapped(("process", "user", name), number, f"{name}Mappings")
+    for index, number in enumerate(user.additional_gids):
+        if not is_mapped(number, gids):
+            yield _not_mapped(("process", "user", "additionalGids", index), number, "gidMappings")
+
+
+def is_mapped(number: int, mappings: tuple[IDMapping, ...]) -> bool:
+    """Whether a user namespace with these mappings has an id."""
+    return any(m.container_id <= number < m.container_id + m.size for m in mappings)
+
+
+def _not_mapped(path: tuple[str | int, ...], number: int, mappings: str) -> str:
+    return expect(path, number, f"an id that the container has by linux.{mappings}")
+
+
+def _has_apparmor() -> bool:
+    try:
+        with open("/sys/module/apparmor/parameters/enabled", encoding="ascii") as file:
+            return file.read(1) == "Y"
+    except OSError:
+        return False
+
+
+def not_granted(process: Any, *, own_userns: bool) -> list[str]:
+    """What is not granted, and no error, for the specification forbids to make it one."""
+    sets = process.capabilities
+    if sets is None:
+        return []
+    names = [name for which in _SETS for name in getattr(sets, which)]
+    denied = capabilities.not_grantable(names, own_userns=own_userns)
+    if not denied:
+        return []
+    return [f"capabilities: {', '.join(denied)}: not known here, or not this process's to give"]
