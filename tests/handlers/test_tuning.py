@@ -49,7 +49,8 @@ def io_priority(pid):
     [
         ({"policy": "SCHED_OTHER", "nice": 7}, (0, 0, 7, 0)),
         ({"policy": "SCHED_BATCH", "nice": -3}, (3, 0, -3, 0)),
-        ({"policy": "SCHED_IDLE"}, (5, 0, 0, 0)),
+        # It has no use for a nice value, and keeps what is there.
+        ({"policy": "SCHED_IDLE"}, (5, 0, os.nice(0), 0)),
         ({"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_RESET_ON_FORK"]}, (0, 1, 0, 0)),
     ],
 )
