@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runstate.engine.streams import DEVNULL, PIPE, STDOUT
     from runstate.errors import RuntimeStateError
     from runstate.handlers.registry import Backend
+    from runstate.linux.cgroups.notification import MemoryEvents, MemoryPressureEvent, OomEvent
     from runstate.states.state import State
     from runstate.states.status import Status
 
@@ -34,6 +35,9 @@ _PUBLIC = {
     "Container": "runstate.engine.container",
     "DEVNULL": "runstate.engine.streams",
     "Factory": "runstate.engine.factory",
+    "MemoryEvents": "runstate.linux.cgroups.notification",
+    "MemoryPressureEvent": "runstate.linux.cgroups.notification",
+    "OomEvent": "runstate.linux.cgroups.notification",
     "PIPE": "runstate.engine.streams",
     "Process": "runstate.engine.process",
     "RuntimeStateError": "runstate.errors",
@@ -44,8 +48,9 @@ _PUBLIC = {
 }
 
 __all__ = [
-    "DEVNULL", "PIPE", "STDOUT", "Backend", "Config", "Container", "Factory", "Process",
-    "RuntimeStateError", "State", "Status", "TransitionEvent", "__version__",
+    "DEVNULL", "PIPE", "STDOUT", "Backend", "Config", "Container", "Factory",
+    "MemoryEvents", "MemoryPressureEvent", "OomEvent", "Process", "RuntimeStateError", "State",
+    "Status", "TransitionEvent", "__version__",
 ]  # fmt: skip
 
 

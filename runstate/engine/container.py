@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from runstate.engine.lifecycle import Lifecycle
     from runstate.engine.streams import Stream
     from runstate.handlers.contract import HandlerContext, Handlers
+    from runstate.linux.cgroups.notification import MemoryEvents, MemoryPressureEvent, OomEvent
     from runstate.linux.launcher import Child
     from runstate.persistence.history import TransitionRecord
     from runstate.states.state import State
@@ -312,6 +313,17 @@ class Container:
             lifecycle.note(signal=signals.Signals(number).name)
             ability(lifecycle.handlers(state), "signal", context)(context, number)
 
+    def _living(self, what: str) -> tuple[HandlerContext, Handlers]:
+        state, context, handlers = self._settled()
+        if not state.status.alive:
+            raise ContainerNotRunning(
+                f"{what} of container {self.id!r}: it is {state.status}",
+                trigger=what,
+                status=state.status,
+                allowed=allowed(state.status),
+            )
+        return context, handlers
+
     def _child(self) -> Child | None:
         child: Child | None = self._lifecycle.live.rooms.get("exec", {}).get("child")
         return child
@@ -467,20 +479,49 @@ class Container:
         Raises:
             ContainerNotRunning: It is stopped.
         """
-        state, context, handlers = self._settled()
-        if not state.status.alive:
-            raise ContainerNotRunning(
-                f"stats of container {self.id!r}: it is {state.status}",
-                trigger="stats",
-                status=state.status,
-                allowed=allowed(state.status),
-            )
+        context, handlers = self._living("stats")
         network = {}
         if offers(handlers, "stats", room="network"):
             network = ability(handlers, "stats", context, room="network")(context)
         cgroup = ability(handlers, "stats", context)(context)
         count = len(ability(handlers, "processes", context)(context))
         return Stats(cgroup, network, count)
+
+    def notify_oom(self) -> MemoryEvents[OomEvent]:
+        """Be told each time that memory runs out; libcontainer's NotifyOOM.
+
+        Returns:
+            An iterator, which blocks until it happens and ends when the container has no
+            processes any more. Close it, or use it as a context manager, to end it before.
+
+        Raises:
+            ContainerNotRunning: It is stopped.
+            NotSupported: It has no cgroup, or this host no memory controller.
+        """
+        context, handlers = self._living("notify_oom")
+        events: MemoryEvents[OomEvent] = ability(handlers, "notify_oom", context)(context)
+        return events
+
+    def notify_memory_pressure(self, level: str = "low") -> MemoryEvents[MemoryPressureEvent]:
+        """Be told each time that memory gets tight; libcontainer's NotifyMemoryPressure.
+
+        Args:
+            level: ``low``, ``medium`` or ``critical``: cgroup version 1's levels, and in
+                version 2 that, in two seconds, some processes were stalled for 0.1 s, some for
+                0.3 s, or all for 0.3 s.
+
+        Returns:
+            As ``notify_oom``.
+
+        Raises:
+            ConfigInvalid: There is no such level.
+            ContainerNotRunning: It is stopped.
+            NotSupported: It has no cgroup, or this host no memory controller.
+        """
+        context, handlers = self._living("notify_memory_pressure")
+        notify = ability(handlers, "notify_memory_pressure", context)
+        events: MemoryEvents[MemoryPressureEvent] = notify(context, level)
+        return events
 
     # --- with -----------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ stats      what the container uses
 exec       another process inside
 forget     drop what is on record of processes that are gone
 takes      no function, but names of sections for other platforms that it does take (``vm``)
+notify_oom an iterator of the times that memory runs out; ``notify_memory_pressure`` of those that
+           it gets tight
 update     change resource limits; undone by ``restore_limits`` of what ``limits`` told before
 ========== ==================================================================================
 """

@@ -51,6 +51,7 @@ _NO_USER_NAMESPACE = (
     " uidMappings and gidMappings; Config.default asks for one, and so does `runstate spec"
     " --rootless`"
 )
+_NEED_CGROUP = ("freeze", "thaw", "update", "notify_oom", "notify_memory_pressure")
 
 
 @frozen
@@ -222,8 +223,7 @@ class LinuxExec:
 
     def lacks(self, context: HandlerContext, ability: str) -> str | None:
         """Why an ability cannot be used with this container, if it cannot."""
-        needs_cgroup = ability in ("freeze", "thaw", "update")
-        return limits.NO_CGROUP if needs_cgroup and _cgroup(context) is None else None
+        return limits.NO_CGROUP if ability in _NEED_CGROUP and _cgroup(context) is None else None
 
     waiting = staticmethod(lifecycle.waiting)
     release = staticmethod(lifecycle.release)
@@ -266,6 +266,18 @@ class LinuxExec:
         cgroup = _cgroup(context)
         return None if cgroup is None else cgroup.stats()
 
+    def notify_oom(self, context: HandlerContext) -> Any:
+        """An iterator of the times that memory runs out."""
+        from runstate.linux.cgroups.watches import watch_oom  # noqa: PLC0415 - few ask
+
+        return watch_oom(_required(context).paths, _pidfd(context, "watch"))
+
+    def notify_memory_pressure(self, context: HandlerContext, level: str) -> Any:
+        """An iterator of the times that memory gets tight."""
+        from runstate.linux.cgroups.watches import watch_pressure  # noqa: PLC0415 - few ask
+
+        return watch_pressure(_required(context).paths, level, _pidfd(context, "watch"))
+
     def update(self, context: HandlerContext, resources: dict[str, Any]) -> None:
         """Change limits."""
         limits.update(context, _required(context), resources)
@@ -281,11 +293,7 @@ class LinuxExec:
     def exec(self, context: HandlerContext, spec: ProcessSpec) -> Child:
         """Start a further process in init's namespaces and cgroup."""
         options: LinuxExecOptions = context.substates["exec"].options
-        if context.init is None:
-            raise OperationFailed("exec", "the container has no init")
-        pidfd = processes.open_pidfd(context.init)
-        if pidfd is None:
-            raise OperationFailed("exec", f"init (process {context.init.pid}) is gone")
+        pidfd = _pidfd(context, "exec")
         cgroup = options.cgroup
 
         def make_plan(child: Child) -> list[Operation]:
@@ -375,6 +383,15 @@ def _cgroup(context: HandlerContext) -> Cgroup | None:
     substate = context.substates.get("exec")
     cgroup: Cgroup | None = substate.options.cgroup if substate is not None else None
     return cgroup
+
+
+def _pidfd(context: HandlerContext, operation: str) -> int:
+    if context.init is None:
+        raise OperationFailed(operation, "the container has no init")
+    pidfd = processes.open_pidfd(context.init)
+    if pidfd is None:
+        raise OperationFailed(operation, f"init (process {context.init.pid}) is gone")
+    return pidfd
 
 
 def _identity(child: Child, namespaces: int) -> ProcessIdentity:
