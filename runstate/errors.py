@@ -215,6 +215,43 @@ class OperationFailed(SystemFailure):
         return cls(operation, explain_errno(error.errno, error.strerror), error.errno)
 
 
+class HookFailed(OperationFailed):
+    """A hook of the configuration could not be executed, failed, or took too long.
+
+    Attributes:
+        path: The hook's path.
+        exit_status: Its exit status; None if it did not exit by itself.
+        signal: The signal that ended it, if one did.
+        timed_out: Whether its time was over, so that it was killed.
+        stderr: The last that it wrote there, as it wrote it.
+    """
+
+    code = "HookFailed"
+
+    def __init__(
+        self,
+        operation: str,
+        reason: str,
+        errno: int | None = None,
+        *,
+        path: str = "",
+        exit_status: int | None = None,
+        signal: int | None = None,
+        timed_out: bool = False,
+        stderr: str = "",
+    ) -> None:
+        super().__init__(operation, reason, errno)
+        self.path = path
+        self.exit_status = exit_status
+        self.signal = signal
+        self.timed_out = timed_out
+        self.stderr = stderr
+
+
+class HookWarning(UserWarning):
+    """A poststop hook failed; the container is destroyed all the same (runtime.md, Lifecycle)."""
+
+
 class InitDied(SystemFailure):
     """The container's init, or the zygote that starts it, ended in the middle of its work."""
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from runstate.cli.lifecycle import factory
 from runstate.cli.output import print_table
 from runstate.errors import ContainerNotExists, RuntimeStateError
+from runstate.states.oci import oci_state
 
 if TYPE_CHECKING:
     import argparse
     import builtins
 
     from runstate.engine.factory import Factory
-    from runstate.persistence.history import TransitionRecord
+    from runstate.persistence.history import StepRecord, TransitionRecord
     from runstate.states.state import State
 
 
@@ -28,20 +29,13 @@ def state(options: argparse.Namespace) -> int:
 def _describe(state: State, owner: str = "") -> dict[str, Any]:
     root = state.config.get("root", {}).get("path", "")
     alive = state.status.alive
-    described: dict[str, Any] = {
-        "ociVersion": state.config.get("ociVersion", ""),
-        "id": state.id,
-        # OCI knows no `pausing`; the container runs until the kernel says that it is paused.
-        "status": "running" if state.status == "pausing" else str(state.status),
-        "pid": state.init.pid if alive and state.init is not None else 0,
-        "bundle": state.bundle,
+    pid = state.init.pid if alive and state.init is not None else 0
+    described = {
+        **oci_state(state.id, state.status, pid, state.bundle, state.config),
         "rootfs": os.path.join(state.bundle, root) if root else "",
         "created": _rfc3339(state.created),
         "owner": owner,
     }
-    annotations = state.config.get("annotations")
-    if annotations:
-        described["annotations"] = annotations
     if state.exit is not None:
         described["exitStatus"] = state.exit.shell
     return described
@@ -130,7 +124,7 @@ def print_history(transitions: tuple[TransitionRecord, ...], *, steps: bool = Fa
         status = f"{t.source} → {t.dest}"
         rows.append((str(t.seq), _local(t.started), t.trigger, status, _ms(t.ms), _outcome(t)))
         if steps:
-            rows += [("", "", f"  {s.name}", "", _ms(s.ms), s.error or s.outcome) for s in t.steps]
+            rows += [("", "", f"  {s.name}", "", _ms(s.ms), _end(s)) for s in t.steps]
     print_table(("SEQ", "TIME", "TRANSITION", "STATUS", "MS", "OUTCOME"), rows)
 
 
@@ -142,6 +136,12 @@ def _local(seconds: float) -> str:
 
 def _ms(value: float | None) -> str:
     return "" if value is None else f"{value:8.2f}"
+
+
+def _end(step: StepRecord) -> str:
+    """How a step ended; that of a poststop hook may be a failure which counts as none."""
+    warning = step.result.get("warning")
+    return step.error or (f"{step.outcome}, but {warning}" if warning else step.outcome)
 
 
 def _outcome(transition: TransitionRecord) -> str:

@@ -82,6 +82,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    import warnings  # noqa: PLC0415 - not for --version
+
+    warnings.showwarning = lambda message, *_where: _warn(message)
     try:
         return _command(options)(options)
     except RuntimeStateError as error:
@@ -116,6 +119,10 @@ def _report(error: RuntimeStateError, options: argparse.Namespace) -> int:
             if told != str(error):
                 _say(f"while cleaning up: {told}")
     return 0 if isinstance(error, AfterHookFailed) else _FAILED
+
+
+def _warn(message: Warning | str) -> None:
+    _say(f"warning: {message}")
 
 
 def _say(text: str) -> int:

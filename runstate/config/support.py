@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Path = tuple[str | int, ...]
 
 REFUSED = (
-    "hooks",
     "mounts[].uidMappings",
     "mounts[].gidMappings",
     "process.commandLine",

@@ -7,6 +7,7 @@ import select
 import signal as signals
 import subprocess
 import time
+import warnings
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from runstate.errors import (
     ContainerNotExists,
     ContainerNotRunning,
     DeadlineExceeded,
+    HookWarning,
     NoProcessOps,
     NotSupported,
     RuntimeStateError,
@@ -200,6 +202,8 @@ class Container:
             if "child" in outcome:
                 outcome["child"].close()  # it goes on, but the caller never gets to hold it
             raise failed
+        for text in outcome.get("warnings", ()):
+            warnings.warn(f"{triggers[-1]} container {self.id!r}: {text}", HookWarning, 3)
         return outcome
 
     def _run_after(self, events: list[TransitionEvent]) -> AfterHookFailed | None:

@@ -27,6 +27,8 @@ from runstate.transitions.steps import step_from_dict
 from runstate.transitions.table import row
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from runstate.engine.lifecycle import Lifecycle
     from runstate.persistence.directory import ContainerDirectory
     from runstate.persistence.journal import PendingTransition, Record
@@ -47,11 +49,12 @@ def repair(lifecycle: Lifecycle) -> None:
             directory.retire()
             raise ContainerNotExists(f"container {directory.id!r} does not exist any more")
         return
+    _end_hooks(lifecycle, pending)
     source = Status(pending.source)
     transition = row(pending.trigger, source)
     if transition is not None and transition.final:
         _close(directory, "interrupted; it is finished now")
-        finish_destroy(lifecycle)
+        finish_destroy(lifecycle, _first_hook(pending))
         raise ContainerNotExists(f"container {directory.id!r}: its interrupted destroy is finished")
     attempt = _attempt(lifecycle, pending, source)
     errors = _undo(lifecycle, attempt, pending)
@@ -104,7 +107,25 @@ def _attempt(lifecycle: Lifecycle, pending: PendingTransition, source: Status) -
         for room, substate in context.substates.items()
         if substate.options is not None
     }
-    return Attempt(pending.trigger, source, context, lifecycle.handlers(state), state)
+    handlers = lifecycle.handlers(state)
+    # What hooks have to clean up with here may take a deadline's time, and not more.
+    return Attempt(pending.trigger, source, context, handlers, state, {"force": True})
+
+
+def _end_hooks(lifecycle: Lifecycle, pending: PendingTransition) -> None:
+    """End the hooks of the host that were running when their runtime died."""
+    for note in pending.notes:
+        if "hook_pid" in note and pending.records[0].data.get("boot_id") == processes.boot_id():
+            from runstate.linux import hooks  # noqa: PLC0415 - few have them
+
+            hooks.end(ProcessIdentity(note["hook_pid"], note["hook_start"]), lifecycle.deadline)
+
+
+def _first_hook(pending: PendingTransition) -> int:
+    """The index of the first hook of a destroy that is not known to have run to its end."""
+    of_plan = {i: step["index"] for i, step in enumerate(pending.plan) if "point" in step}
+    left = [index for i, index in of_plan.items() if i not in pending.done]
+    return min(left, default=max(of_plan.values(), default=-1) + 1)
 
 
 def _undo(
@@ -114,6 +135,7 @@ def _undo(
     for index in sorted(pending.begun, reverse=True):
         step = step_from_dict(pending.plan[index])
         lifecycle.directory.journal.append("undo", index=index)
+        attempt.context.note = _noting(lifecycle.directory, index)
         try:
             step.undo(attempt)
         except RuntimeStateError as error:
@@ -127,8 +149,17 @@ def _undo(
     return errors
 
 
-def finish_destroy(lifecycle: Lifecycle) -> None:
-    """Destroy whatever is left, from the saved state or, without one, from the journal."""
+def _noting(directory: ContainerDirectory, index: int) -> Callable[[Mapping[str, Any]], None]:
+    return lambda facts: directory.journal.append("note", index=index, **facts)
+
+
+def finish_destroy(lifecycle: Lifecycle, first_hook: int = 0) -> None:
+    """Destroy whatever is left, from the saved state or, without one, from the journal.
+
+    Args:
+        lifecycle: The container's.
+        first_hook: The first of its poststop hooks that has to run.
+    """
     directory = lifecycle.directory
     try:
         state = directory.load()
@@ -140,9 +171,8 @@ def finish_destroy(lifecycle: Lifecycle) -> None:
         for room, substate in context.substates.items()
         if substate.options is not None
     }
-    attempt = Attempt(
-        "destroy", state.status, context, lifecycle.handlers(state), state, {"force": True}
-    )
+    arguments = {"force": True, "first_hook": first_hook}
+    attempt = Attempt("destroy", state.status, context, lifecycle.handlers(state), state, arguments)
     transition = row("destroy", state.status)
     assert transition is not None  # noqa: S101 - destroy is legal in every status but absent
     lifecycle.act(attempt, transition)

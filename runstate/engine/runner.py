@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runstate.errors import OperationFailed, RuntimeStateError, describe
@@ -83,7 +84,7 @@ class StepRunner:
     def _act(self, index: int, step: Step) -> None:
         self._unwritten.append(("intent", {"index": index}))
         self._write()
-        self._attempt.context.note = lambda facts: self._note(index, facts)
+        self._attempt.context.note = partial(self._note, index)
         started = time.perf_counter()
         try:
             result = step.act(self._attempt)
@@ -123,10 +124,13 @@ class StepRunner:
         for index in reversed(range(len(plan))):
             self._unwritten.append(("undo", {"index": index}))
             self._write_if_possible(error)
+            self._attempt.context.note = partial(self._note, index)
             try:
                 plan[index].undo(self._attempt)
             except (RuntimeStateError, OSError) as second:
                 attach(error, second)
+            finally:
+                self._attempt.context.note = _nothing
 
     def _write(self) -> None:
         entries, self._unwritten = self._unwritten, []

@@ -248,4 +248,9 @@ def attaches(handlers: Handlers, context: HandlerContext) -> bool:
 
 def meets_host(handlers: Handlers, context: HandlerContext) -> bool:
     """Whether init has to wait for the host's part (``HandlerContext.meets_host``)."""
-    return offers(handlers, "finish") and attaches(handlers, context)
+    if not offers(handlers, "finish"):
+        return False
+    hooks = context.config.hooks
+    if hooks is not None and (hooks.prestart or hooks.create_runtime):
+        return True
+    return attaches(handlers, context)

@@ -52,6 +52,7 @@ MEETING = b"meeting"
 READY = b"ready"
 CONSOLE = b"console"
 FAILED = b"failed"
+HOOK = "\0hook\0"  # begins the text of a failure that is a hook's; see unpack_hook_failure
 
 _LENGTH = struct.Struct("=I")
 _FD_SIZE = struct.calcsize("i")
@@ -179,6 +180,23 @@ def pack_failure(index: int, errno: int, text: str) -> bytes:
     return b"\0".join(
         (FAILED, str(index).encode(), str(errno).encode(), text.encode("utf-8", "replace"))
     )
+
+
+def unpack_hook_failure(text: str) -> tuple[str, str, int, int, int, str, str] | None:
+    """What a failure's text says of a hook; None if it is none's.
+
+    Returns:
+        Its name, its path, the errno of its exec (0: none), its wait status, the seconds that
+        it had if it took longer (else 0), and the last that it wrote to stderr and to stdout.
+    """
+    fields = text.removeprefix(HOOK).split("\0")
+    if not text.startswith(HOOK) or len(fields) != 7:
+        return None
+    name, path, number, status, late, err, out = fields
+    try:
+        return name, path, int(number), int(status), int(late), err, out
+    except ValueError:
+        return None
 
 
 def unpack_failure(message: bytes) -> tuple[int, int, str] | None:

@@ -102,7 +102,9 @@ class Zygote:
                 pidfd = os.pidfd_open(pid)
             else:
                 # A spare is in the zygote's cgroup, and to be born elsewhere it is too late.
-                spare = None if into_cgroup else self._take_spare((flags, early), keep)
+                spare = None
+                if not into_cgroup:
+                    spare = self._take_spare((flags, early), keep, replace=record_exit)
                 pid, pidfd = spare or self._clone(flags, keep, cgroup)
         except OSError as error:
             operation = str(error.filename or "clone3")
@@ -168,10 +170,13 @@ class Zygote:
         self._adopt(_Child(pid, None, -1), pidfd)
         self.spare = _Spare(pid, pidfd, (flags, early), ours)
 
-    def _take_spare(self, flags: tuple[int, int], keep: list[int]) -> tuple[int, int] | None:
-        spare, self.spare = self.spare, None
-        if spare is None:
+    def _take_spare(
+        self, flags: tuple[int, int], keep: list[int], *, replace: bool
+    ) -> tuple[int, int] | None:
+        # What comes along with a container, as a hook does, leaves the spare to the next one.
+        if self.spare is None or (self.spare.flags != flags and not replace):
             return None
+        spare, self.spare = self.spare, None
         taken = False
         if spare.flags == flags:
             try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import socket
-import time
 from typing import TYPE_CHECKING
 
 from runstate.errors import DeadlineExceeded, InitDied, OperationFailed, explain_errno
@@ -48,6 +47,10 @@ class Handshake:
             self._channel.sendall(plan)
         except OSError as error:
             raise InitDied(f"send init its plan: {error}") from error
+
+    def allow(self, seconds: float | None) -> None:
+        """Wait so long for each answer from here on; None: for ever."""
+        self._channel.settimeout(seconds)
 
     def proceed(self) -> None:
         """Let the process go on past where it waits; its own failure is reported by a read."""
@@ -123,13 +126,17 @@ def raise_failure(message: bytes, operations: Sequence[Operation]) -> None:
     if failure is None:
         raise InitDied("init ended before it was ready, without saying why; was it killed?")
     index, number, text = failure
+    if text.startswith(protocol.HOOK):
+        from runstate.linux.hooks import raise_report  # noqa: PLC0415 - few have hooks
+
+        raise_report(text)
     operation = operations[index].describe() if index < len(operations) else f"operation {index}"
     reason = explain_errno(number) if number else "failed"
     raise OperationFailed(operation, f"{reason}: {text}" if text else reason, number or None)
 
 
 def release(
-    fifo_path: str, init: ProcessIdentity, operations: Sequence[Operation], deadline: float
+    fifo_path: str, init: ProcessIdentity, operations: Sequence[Operation], deadline: float | None
 ) -> None:
     """Open the exec fifo, which lets init go on, and wait until it is its program.
 
@@ -140,7 +147,7 @@ def release(
         fifo_path: The exec fifo.
         init: The init process.
         operations: The plan's last operations, for the words of an error; may be empty.
-        deadline: Seconds to wait.
+        deadline: Seconds to wait; None: for ever.
 
     Raises:
         InitDied: Init is gone.
@@ -157,7 +164,7 @@ def release(
         os.close(pidfd)
         raise OperationFailed.from_os_error(f"open the exec fifo {fifo_path}", error) from error
     try:
-        message = _read_to_end(fifo, pidfd, time.monotonic() + deadline)
+        message = _read_to_end(fifo, pidfd, deadline)
     finally:
         os.close(fifo)
         os.close(pidfd)
@@ -167,13 +174,12 @@ def release(
         raise_failure(message[1:], operations)
 
 
-def _read_to_end(fifo: int, pidfd: int, deadline: float) -> bytes:
+def _read_to_end(fifo: int, pidfd: int, deadline: float | None) -> bytes:
     poll = select.poll()
     # Init's first byte is no news; that nobody writes any more (POLLHUP, always told) is.
     poll.register(fifo, 0)
     poll.register(pidfd, select.POLLIN)
-    ready = dict(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
-    if not ready:
+    if not poll.poll(None if deadline is None else deadline * 1000):
         raise DeadlineExceeded("start: init did not go on in time after its fifo was opened")
     message = b""
     try:

@@ -93,6 +93,35 @@ def send_signal(process: ProcessIdentity, number: int) -> bool:
     return True
 
 
+_PIDFD_SIGNAL_PROCESS_GROUP = 4  # pidfd_send_signal(2), Linux 6.9
+
+
+def signal_group(pidfd: int, pid: int, number: int) -> None:
+    """Signal the process group that this process leads; a group that is gone is as good.
+
+    Args:
+        pidfd: The leader's.
+        pid: Its pid, for kernels that signal groups by number only.
+        number: The signal.
+
+    Raises:
+        OperationFailed: It is another user's.
+    """
+    try:
+        try:
+            signals.pidfd_send_signal(pidfd, number, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            os.killpg(pid, number)
+    except ProcessLookupError:
+        return
+    except OSError as error:
+        raise OperationFailed.from_os_error(
+            f"send signal {number} to process group {pid}", error
+        ) from error
+
+
 def waits_for(pid: int) -> str:
     """What a process that does not end waits for, as far as the kernel tells."""
     fields = _stat_fields(pid)

@@ -25,9 +25,17 @@ def plan(attempt: Attempt) -> list[Step]:
     """Create, then run, each filesystem, network, exec; and let the host do its part, if any."""
     names = attempt.handlers.names
     steps: list[Step] = [CreateSubstate(room, names[room]) for room in ROOMS]
+    hooks_of_host: list[Step] = []
+    if attempt.context.config.hooks is not None:
+        from runstate.transitions import hooks  # noqa: PLC0415 - few have them
+
+        steps[:0] = hooks.poststop_if_undone(attempt)
+        hooks_of_host = hooks.steps(attempt, "prestart", "createRuntime")
     steps += [RunSubstate(room, names[room]) for room in ROOMS]
-    if attempt.context.meets_host:
-        if attaches(attempt.handlers, attempt.context):
-            steps.append(AttachNetwork(names["network"]))
+    meets_host = attempt.context.meets_host
+    if meets_host and attaches(attempt.handlers, attempt.context):
+        steps.append(AttachNetwork(names["network"]))
+    steps += hooks_of_host
+    if meets_host:
         steps.append(FinishExec(names["exec"]))
     return steps

@@ -19,6 +19,12 @@ FORCED_GUARDS = (forced,)
 
 
 def plan(attempt: Attempt) -> list[Step]:
-    """Kill what may be left, then destroy exec, network, filesystem."""
+    """Kill what may be left, then destroy exec, network, filesystem; then the hooks, if any."""
     names = attempt.handlers.names
-    return [Kill(), *(DestroySubstate(room, names[room]) for room in reversed(ROOMS))]
+    steps: list[Step] = [Kill()]
+    steps += (DestroySubstate(room, names[room]) for room in reversed(ROOMS))
+    if attempt.context.config.hooks is not None:
+        from runstate.transitions import hooks  # noqa: PLC0415 - few have them
+
+        steps += hooks.steps(attempt, "poststop")[attempt.arguments.get("first_hook", 0) :]
+    return steps

@@ -14,9 +14,14 @@ GUARDS = (init_waiting,)
 STARTED_GUARDS = (init_not_waiting,)
 
 
-def plan(_attempt: Attempt) -> list[Step]:
-    """Open the fifo."""
-    return [ReleaseInit()]
+def plan(attempt: Attempt) -> list[Step]:
+    """Open the fifo; then the hooks, if there are any."""
+    steps: list[Step] = [ReleaseInit()]
+    if attempt.context.config.hooks is not None:
+        from runstate.transitions import hooks  # noqa: PLC0415 - few have them
+
+        steps += hooks.steps(attempt, "poststart")
+    return steps
 
 
 def plan_started(_attempt: Attempt) -> list[Step]:

@@ -293,6 +293,8 @@ _KINDS: dict[str, type[Step]] = {
     )
 }  # fmt: skip
 
+_OF_HOOKS = ("hook", "poststop-hook", "poststop-if-undone")
+
 
 def step_from_dict(data: dict[str, Any]) -> Step:
     """A step as a journal has it.
@@ -301,8 +303,13 @@ def step_from_dict(data: dict[str, Any]) -> Step:
         StateInvalid: This version knows no such step.
     """
     fields = {key: value for key, value in data.items() if key not in ("step", "does")}
+    kinds = _KINDS
+    if data.get("step") in _OF_HOOKS:
+        from runstate.transitions import hooks  # noqa: PLC0415 - few have them
+
+        kinds = hooks.KINDS
     try:
-        return _KINDS[data["step"]](**fields)
+        return kinds[data["step"]](**fields)
     except (KeyError, TypeError) as error:
         raise StateInvalid(
             f"read step {data.get('step')!r} of a journal: this version of runstate has no such"

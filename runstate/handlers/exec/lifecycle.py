@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runstate.errors import DeadlineExceeded, NoProcessOps, OperationFailed
-from runstate.linux import handshake, launcher, processes
+from runstate.linux import handshake, launcher, operations, processes
 from runstate.linux.handshake import Handshake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from runstate.config import Config
     from runstate.handlers.contract import HandlerContext, Substate
     from runstate.linux.cgroups.cgroup import Cgroup
     from runstate.linux.launcher import Child
@@ -51,6 +52,47 @@ def remove_fifo(directory: str) -> None:
         return
 
 
+def missing_hooks(config: Config) -> list[str]:
+    """The hook that runs first, if it is not there to be executed."""
+    if config.hooks is None:
+        return []
+    from runstate.handlers import hooks  # noqa: PLC0415 - few have them
+
+    return hooks.missing(config)
+
+
+def before_pivot(context: HandlerContext) -> list[Operation]:
+    """What init does last while the host is in sight: meet it, then its own hooks."""
+    meeting = [operations.meet_host()] if context.meets_host else []
+    if context.config.hooks is None:
+        return meeting
+    from runstate.handlers import hooks  # noqa: PLC0415 - few have them
+
+    return meeting + hooks.before_pivot(context)
+
+
+def before_program(context: HandlerContext) -> list[Operation]:
+    """What init does when it has been released, and is not the program yet."""
+    if context.config.hooks is None:
+        return []
+    from runstate.handlers import hooks  # noqa: PLC0415 - few have them
+
+    return hooks.before_program(context)
+
+
+def await_ready(shake: Handshake, context: HandlerContext) -> None:
+    """Wait until init is ready; its hooks take the time that they take."""
+    if context.config.hooks is None:
+        shake.await_ready()
+        return
+    from runstate.handlers import hooks  # noqa: PLC0415 - few have them
+
+    shake.allow(hooks.patience(context.config, hooks.CREATE_CONTAINER, context.deadline))
+    with hooks.uncounted(context):
+        shake.await_ready()
+    shake.allow(context.deadline)
+
+
 def waiting(context: HandlerContext) -> bool:
     """Whether init waits in the fifo to be started."""
     return (
@@ -65,7 +107,15 @@ def release(context: HandlerContext) -> None:
     if context.init is None:
         raise NoProcessOps(f"start container {context.id!r}: it has no init process")
     plan = context.substates["exec"].objects.get("plan", ())
-    handshake.release(f"{context.directory}/{FIFO}", context.init, plan, context.deadline)
+    path = f"{context.directory}/{FIFO}"
+    if context.config.hooks is None:
+        handshake.release(path, context.init, plan, context.deadline)
+    else:
+        from runstate.handlers import hooks  # noqa: PLC0415 - few have them
+
+        patience = hooks.patience(context.config, hooks.START_CONTAINER, context.deadline)
+        with hooks.uncounted(context):
+            handshake.release(path, context.init, plan, patience)
     remove_fifo(context.directory)
 
 

@@ -86,7 +86,10 @@ class LinuxExec:
 
         config = context.config
         problems = [*missing_for_linux(config), *unsupported(config)]
-        return problems or self._missing_on_host(context)
+        return problems or [
+            *self._missing_on_host(context),
+            *lifecycle.missing_hooks(config),
+        ]
 
     def _missing_on_host(self, context: HandlerContext) -> list[str]:
         if os.geteuid() != 0 and not _namespaces(context.config) & kernel.CLONE_NEWUSER:
@@ -185,7 +188,9 @@ class LinuxExec:
         handshake: Handshake = substate.objects["handshake"]
         if context.meets_host:
             handshake.proceed()
-        init = context.init = self._identity_after(substate, handshake.await_ready)
+        init = context.init = self._identity_after(
+            substate, lambda: lifecycle.await_ready(handshake, context)
+        )
         context.note({"init_process_pid": init.pid, "init_process_start": init.start})
         handshake.proceed()
         console = handshake.take_console()
@@ -338,6 +343,9 @@ class LinuxExec:
             plan.append(operations.unshare(namespaces & ~_BY_CLONE))
         plan += compile_setup(context.id, config.process)
         plan += context.operations()
+        names = [operation.name for operation in plan]
+        place = names.index("pivot_root") if "pivot_root" in names else len(plan)
+        plan[place:place] = lifecycle.before_pivot(context)
         if config.hostname:
             plan.append(operations.sethostname(config.hostname))
         if config.domainname:
@@ -360,6 +368,7 @@ class LinuxExec:
             operations.on_record(),
             operations.wait_in_fifo(first),
             *load.last,
+            *lifecycle.before_program(context),
             operations.execute(*command(config.process)),
         ]
         return tuple(plan)

@@ -23,7 +23,6 @@ from runstate.linux.handshake import Handshake
 if TYPE_CHECKING:
     from typing import Any
 
-    from runstate.config import Config
     from runstate.linux.launcher import Child
     from runstate.linux.operations import Operation
     from runstate.states.state import ProcessIdentity
@@ -36,9 +35,9 @@ class ProcessExec:
 
     options_type = None
 
-    def check(self, _context: HandlerContext) -> list[str]:
-        """Nothing of a config is impossible here; what is left out is in the notices."""
-        return []
+    def check(self, context: HandlerContext) -> list[str]:
+        """Little of a config is impossible here; what is left out is in the notices."""
+        return lifecycle.missing_hooks(context.config)
 
     def notices(self, context: HandlerContext) -> list[str]:
         """What of the config this handler leaves out."""
@@ -46,7 +45,7 @@ class ProcessExec:
         left_out = ["isolation: none; the backend 'process' starts a plain child process"]
         left_out += [
             f"{name}: left out by the backend 'process'"
-            for name in ("hostname", "domainname", "linux", "hooks")
+            for name in ("hostname", "domainname", "linux")
             if getattr(config, name)
         ]
         process = config.process
@@ -66,7 +65,7 @@ class ProcessExec:
 
     def preview(self, context: HandlerContext) -> tuple[Operation, ...]:
         """The operations of ``run``."""
-        return self._compile(context.config)
+        return self._compile(context)
 
     # --- the contract -------------------------------------------------------------------------
 
@@ -89,20 +88,31 @@ class ProcessExec:
         return substate
 
     def run(self, context: HandlerContext) -> Substate:
-        """Have init prepare, put it on record, and leave it waiting in the fifo."""
+        """Have init prepare, up to where it meets the host, if it does."""
         substate = context.substates["exec"]
         handshake: Handshake = substate.objects["handshake"]
         child: Child = substate.objects["child"]
-        plan = self._compile(context.config)
+        plan = substate.objects["plan"] = self._compile(context)
         handshake.send_plan(plan, context.deadline)
-        init = child.identity
-        handshake.await_ready()
-        context.init = init
+        context.init = child.identity
+        if not context.meets_host:
+            return self.finish(context)
+        handshake.await_meeting()
+        return substate
+
+    def finish(self, context: HandlerContext) -> Substate:
+        """Put init on record, and leave it waiting in the fifo."""
+        substate = context.substates["exec"]
+        handshake: Handshake = substate.objects["handshake"]
+        if context.meets_host:
+            handshake.proceed()
+        lifecycle.await_ready(handshake, context)
+        init = substate.objects["child"].identity
         context.note({"init_process_pid": init.pid, "init_process_start": init.start})
         handshake.proceed()
         handshake.close()
         del substate.objects["handshake"]
-        return Substate({}, {**substate.objects, "plan": plan})
+        return substate
 
     def destroy(self, context: HandlerContext) -> Substate:
         """End every process, and remove the fifo and the records."""
@@ -189,14 +199,16 @@ class ProcessExec:
         return [leader for leader in leaders if processes.is_alive(leader)]
 
     @staticmethod
-    def _compile(config: Config) -> tuple[Operation, ...]:
-        process = config.process
+    def _compile(context: HandlerContext) -> tuple[Operation, ...]:
+        process = context.config.process
         assert process is not None  # noqa: S101 - validation saw to it
         return (
             operations.open_proc(),
+            *lifecycle.before_pivot(context),
             *_compile_program(process),
             operations.on_record(),
             operations.wait_in_fifo(0),
+            *lifecycle.before_program(context),
             _execute(process),
         )
 

@@ -73,8 +73,6 @@ def compile_rootfs(
     if config.linux is not None:
         compiled += (operations.make_readonly(path) for path in config.linux.readonly_paths)
         compiled += (operations.mask(path) for path in config.linux.masked_paths)
-    if context.meets_host:
-        compiled.append(operations.meet_host())
     compiled.append(operations.pivot_root())
     if config.linux is not None and config.linux.rootfs_propagation:
         flag = _PROPAGATION[config.linux.rootfs_propagation]

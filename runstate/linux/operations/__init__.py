@@ -143,6 +143,9 @@ RARE: dict[str, str] = {
     "set_scheduler": "tuning",
     "set_selinux_label": "labels",
     "set_sysctl": "sysctl",
+    "create_container_hook": "hooks",
+    "start_container_hook": "hooks",
+    "become_hook": "hooks",
 }
 """Operations that few containers need: the name of each, and its module in this package."""
 
