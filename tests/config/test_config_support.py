@@ -17,7 +17,6 @@ from runstate.config.support import PLATFORMS, REASONS, REFUSED, for_others, uns
     [
         ({"process.commandLine": "x"}, ["$.process.commandLine"]),
         ({"process.user.username": "x"}, ["$.process.user.username"]),
-        ({"hooks.prestart": [{"path": "/h"}]}, ["$.hooks"]),
         (
             {"mounts": [{"destination": "/x", "options": ["ro", "rro", "rnosuid", "rprivate"]}]},
             ["$.mounts[0].options[1]", "$.mounts[0].options[2]"],

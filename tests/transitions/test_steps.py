@@ -7,7 +7,7 @@ import json
 import pytest
 
 from runstate.errors import StateInvalid
-from runstate.transitions import steps
+from runstate.transitions import hooks, steps
 
 EXAMPLES = [
     steps.CreateSubstate("fs", "bundle"),
@@ -22,11 +22,17 @@ EXAMPLES = [
     steps.CollectExit(),
     steps.ApplyResources({"pids": {"limit": 3}}, {"/cgroup/pids.max": "5"}),
     steps.StartProcess(("ls", "-l")),
+    hooks.RunHook("prestart", 0, "/hook"),
+    hooks.RunPoststopHook("poststop", 1, "/hook"),
+    hooks.PoststopIfUndone(("/hook", "/other")),
 ]
 
 
 def test_there_is_an_example_of_every_step():
-    assert {type(step) for step in EXAMPLES} == set(steps._KINDS.values())
+    assert {type(step) for step in EXAMPLES} == {
+        *steps._KINDS.values(),
+        *hooks.KINDS.values(),
+    }
 
 
 @pytest.mark.parametrize("step", EXAMPLES, ids=lambda step: step.kind)
