@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runstate.config.hooks import Hook, Hooks
     from runstate.config.linux import Device, IDMapping, Linux, Namespace
     from runstate.config.loading import load, load_process
+    from runstate.config.networks import ContainerNetwork, Route
     from runstate.config.process import Capabilities, Process, Rlimit, User
     from runstate.config.resources import CPU, DeviceCgroup, Memory, Pids, Resources
     from runstate.config.seccomp import Seccomp, Syscall, SyscallArg
@@ -51,6 +52,7 @@ __all__ = [
     "Capabilities",
     "Config",
     "ConsoleSize",
+    "ContainerNetwork",
     "Device",
     "DeviceCgroup",
     "ExecCPUAffinity",
@@ -75,6 +77,7 @@ __all__ = [
     "Resources",
     "Rlimit",
     "Root",
+    "Route",
     "Scheduler",
     "Seccomp",
     "Syscall",

@@ -57,6 +57,8 @@ MODULES = {
     "WeightDevice": "controllers",
     "Hook": "hooks",
     "Hooks": "hooks",
+    "ContainerNetwork": "networks",
+    "Route": "networks",
     "Seccomp": "seccomp",
     "Syscall": "seccomp",
     "SyscallArg": "seccomp",

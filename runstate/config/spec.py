@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from runstate.config.hooks import Hooks
     from runstate.config.linux import IDMapping, Linux
+    from runstate.config.networks import ContainerNetwork, Route
     from runstate.config.process import Process
 
 
@@ -74,6 +75,9 @@ class Config(Section):
         vm: As above.
         zos: As above.
         freebsd: As above.
+        networks: Interfaces to make for the container. Not of the specification: other runtimes
+            ignore it, as all properties that they do not know; so is the following.
+        routes: Routes of the container, beside those of its addresses and gateways.
     """
 
     oci_version: str
@@ -90,6 +94,8 @@ class Config(Section):
     vm: Any = None
     zos: Any = None
     freebsd: Any = None
+    networks: tuple[ContainerNetwork, ...] = field(default=(), converter=elements)
+    routes: tuple[Route, ...] = field(default=(), converter=elements)
 
     @classmethod
     def from_bundle(cls, path: str | os.PathLike[str]) -> Config:
