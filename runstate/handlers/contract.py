@@ -14,6 +14,7 @@ preview    the operations that ``run`` would return, touching nothing
 notices    what had to be left out on this host: ``notices(context) -> list[str]``
 attaches   whether ``attach`` is wanted for this config: ``attaches(context) -> bool``
 attach     the network's work on the host once the namespaces exist, between ``run`` and ``finish``
+detach     the undo of ``attach``, before that of ``create``
 finish     let init, which met the host, go on to where it waits to be started
 waiting    whether init still waits to be started
 release    let init become the program, and wait until it has
@@ -179,7 +180,7 @@ class Stats:
 
     Attributes:
         cgroup: What the cgroup controllers count.
-        network: For each interface, bytes and packets received and sent.
+        network: For each interface, what it has received and sent.
         processes: How many processes there are.
     """
 
@@ -196,6 +197,10 @@ class InterfaceStats:
     rx_packets: int
     tx_bytes: int
     tx_packets: int
+    rx_errors: int = 0
+    rx_dropped: int = 0
+    tx_errors: int = 0
+    tx_dropped: int = 0
 
 
 def ability(

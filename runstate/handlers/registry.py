@@ -52,13 +52,15 @@ _BUILTIN: dict[tuple[str, str], str] = {
     ("fs", "bundle"): "runstate.handlers.fs.bundle:BundleFilesystem",
     ("fs", "host"): "runstate.handlers.fs.host:HostFilesystem",
     ("fs", "none"): "runstate.handlers.fs.none:NoFilesystem",
-    ("network", "loopback"): "runstate.handlers.network.loopback:LoopbackNetwork",
+    ("network", "interfaces"): "runstate.handlers.network.interfaces:NetworkInterfaces",
+    # What it was called when loopback was all that it could do; saved states say so.
+    ("network", "loopback"): "runstate.handlers.network.interfaces:NetworkInterfaces",
     ("network", "none"): "runstate.handlers.network.none:NoNetwork",
     ("exec", "linux"): "runstate.handlers.exec.linux:LinuxExec",
     ("exec", "process"): "runstate.handlers.exec.process:ProcessExec",
 }
 _BACKENDS: dict[str, Backend] = {
-    "linux": Backend("linux", "bundle", "loopback", "linux", fs_host="host"),
+    "linux": Backend("linux", "bundle", "interfaces", "linux", fs_host="host"),
     "process": Backend("process", "none", "none", "process"),
 }
 _registered: dict[tuple[str, str], Callable[[], Handler]] = {}

@@ -85,10 +85,11 @@ class RunSubstate(Step):
 
 @frozen
 class AttachNetwork(Step):
-    """The network handler's ``attach``; undone by the undo of its ``create``."""
+    """The network handler's ``attach``; undone by its ``detach``, and the undo of ``create``."""
 
     kind = "attach"
     handler: str
+    room: str = "network"
 
     def describe(self) -> str:
         """See Step."""
@@ -99,6 +100,11 @@ class AttachNetwork(Step):
         attach = ability(attempt.handlers, "attach", attempt.context, room="network")
         substate = attempt.context.substates["network"] = attach(attempt.context)
         return {"options": exits.unstructure(substate.options)}
+
+    def undo(self, attempt: Attempt) -> None:
+        """See Step."""
+        if offers(attempt.handlers, "detach", room="network"):
+            ability(attempt.handlers, "detach", None, room="network")(attempt.context)
 
 
 @frozen

@@ -12,7 +12,7 @@ from runstate import DEVNULL, Factory
 from runstate.errors import OperationFailed
 from runstate.handlers import registry
 from runstate.handlers.contract import HandlerContext, Substate
-from runstate.handlers.network.loopback import LoopbackNetwork
+from runstate.handlers.network.interfaces import NetworkInterfaces
 from tests import host
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.root
 
 
-class Attaching(LoopbackNetwork):
+class Attaching(NetworkInterfaces):
     """Looks at init's network namespace while init waits for it."""
 
     fails = False
@@ -44,6 +44,12 @@ class Attaching(LoopbackNetwork):
             "descriptor": context.descriptor("null"),
         }
         return Substate({"attached": True})
+
+    def detach(self, _context: HandlerContext) -> None:
+        """Nothing was made."""
+
+    def destroy(self, _context: HandlerContext) -> Substate:
+        return Substate({})
 
 
 @pytest.fixture

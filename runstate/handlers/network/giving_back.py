@@ -1,0 +1,145 @@
+"""Giving the host's interfaces back, and taking away what was made for a container."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from runstate.errors import OperationFailed
+from runstate.handlers.network import routes
+from runstate.handlers.network.attaching import NO_MOVE
+from runstate.handlers.network.attachment import Attachment, Device, pin_paths, saved
+from runstate.linux import interfaces, netlink, pins, processes
+from runstate.linux.netlink import doing
+
+if TYPE_CHECKING:
+    from runstate.handlers.contract import HandlerContext
+    from runstate.linux.links import Interface
+
+
+def detach(context: HandlerContext) -> None:
+    """Undo ``attach``, also if it was cut off at any instruction, or undone before."""
+    _release(context, saved(context), with_devices=True)
+
+
+def leave(context: HandlerContext) -> None:
+    """Give back what is the host's at the end of the container's life; see above."""
+    attachment = saved(context)
+    _release(context, attachment, with_devices=not attachment.joined)
+
+
+def _release(context: HandlerContext, attachment: Attachment, *, with_devices: bool) -> None:
+    own, of_host = pin_paths(context)
+    problems: list[OperationFailed] = []
+    # Namespaces do not outlast a boot; what has hardware is on the host again.
+    if attachment.boot_id == processes.boot_id():
+        namespace, host = pins.open_pinned(own), pins.open_pinned(of_host)
+        try:
+            if namespace is not None and host is not None:
+                if with_devices:
+                    problems += _take_back(attachment.devices, namespace, host)
+                if attachment.joined and context.config.routes:
+                    wanted = context.config.routes
+                    netlink.inside(namespace, lambda route: routes.delete(route, wanted))
+            if attachment.host_ends:
+                here = -1 if host is None else host
+                netlink.inside(here, lambda route: _delete_ends(route, attachment.host_ends))
+        finally:
+            for fd in (namespace, host):
+                if fd is not None:
+                    os.close(fd)
+    if not any(isinstance(problem, _StillInside) for problem in problems):
+        pins.unpin(own)
+        pins.unpin(of_host)
+    for second in problems[1:]:
+        problems[0].add_cleanup_error(second)
+    if problems:
+        raise problems[0]
+
+
+class _StillInside(OperationFailed):
+    """An interface could not be moved back; who destroys the container again tries again."""
+
+
+def _take_back(devices: tuple[Device, ...], namespace: int, host: int) -> list[OperationFailed]:
+    """Move the interfaces back and make them what they were; what could not be done."""
+    problems: list[OperationFailed] = []
+    for device in devices:
+        try:
+            problems += _take_one_back(device, namespace, host)
+        except OperationFailed as error:
+            problems.append(error)
+    return problems
+
+
+def _take_one_back(device: Device, namespace: int, host: int) -> list[OperationFailed]:
+    was = device.was
+    try:
+        name, index = netlink.inside(host, lambda route: _place_on_host(route, was))
+        moved = netlink.inside(namespace, lambda route: _move_out(route, device, host, name, index))
+    except OperationFailed as error:
+        return [_StillInside(error.operation, str(error), error.errno)]
+    netlink.inside(host, lambda route: _make_as_it_was(route, was, name if moved else None))
+    if not moved or name == was.name:
+        return []
+    reason = f"the host has another of that name by now, so it is called {name!r} there"
+    return [OperationFailed(f"give interface {was.name!r} back to the host", reason)]
+
+
+def _place_on_host(route: Any, was: Interface) -> tuple[str, int]:
+    """The name and number to move back to: its own, unless others have taken them."""
+    with doing(f"look for interface {was.name!r} on the host"):
+        free = interfaces.find(route, was.name) is None
+        name = was.name if free else interfaces.free_name(route)
+        return name, interfaces.free_index(route, was.index)
+
+
+def _move_out(route: Any, device: Device, host: int, name: str, index: int) -> bool:
+    """Move it from the container's namespace to the host's, if it is there."""
+    was = device.was
+    with doing(f"move interface {was.name!r} back to the host", NO_MOVE):
+        link = interfaces.by_index(route, device.index)
+        # Whoever had the rights in the container may have removed it, and made another.
+        if link is None or interfaces.kind_of(link) != was.kind:
+            return False
+        interfaces.move(route, device.index, host, name, index)
+    return True
+
+
+def _make_as_it_was(route: Any, was: Interface, name: str | None) -> None:
+    """Its address, size, master, addresses, state and routes, as far as they are not so.
+
+    Without the name that it has just got, it is on the host since an earlier try, or has
+    never left; or the container has removed it.
+    """
+    link = interfaces.by_index(route, was.index) if name is None else interfaces.find(route, name)
+    if link is None or interfaces.kind_of(link) != was.kind:
+        return
+    index, name = link["index"], str(link.get("ifname"))
+    changes = {
+        key: value
+        for key, value, now in (
+            ("address", was.mac, link.get("address") or ""),
+            ("mtu", was.mtu, link.get("mtu")),
+            ("txqlen", was.tx_queue_len, link.get("txqlen")),
+        )
+        if value != now
+    }
+    with doing(f"make interface {name!r} of the host what it was"):
+        if changes:
+            route.link("set", index=index, **changes)
+        master = interfaces.find(route, was.master) if was.master else None
+        if master is not None:
+            route.link("set", index=index, master=master["index"])
+        for address in was.addresses:
+            interfaces.add_address(route, index, address, name)
+        if was.up:
+            route.link("set", index=index, state="up")
+            for static in was.routes:
+                interfaces.add_static_route(route, index, static)
+
+
+def _delete_ends(route: Any, names: tuple[str, ...]) -> None:
+    for name in names:
+        with doing(f"remove interface {name!r} of the host"):
+            interfaces.delete(route, name, "veth")
