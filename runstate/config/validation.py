@@ -58,7 +58,7 @@ def validate(config: Config) -> list[str]:
         from runstate.config.validation_linux import check_linux  # noqa: PLC0415 - see minimal()
 
         problems += check_linux(config.linux)
-    if config.networks or config.routes or (config.linux and config.linux.net_devices):
+    if config.networks or config.routes:
         from runstate.config.validation_networks import check_networks  # noqa: PLC0415
 
         problems += check_networks(config)

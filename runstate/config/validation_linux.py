@@ -66,7 +66,7 @@ def check_linux(linux: Linux) -> Iterator[str]:
 
         yield from check_seccomp((*path, "seccomp"), linux.seccomp)
     if linux.net_devices:
-        from runstate.config.validation_network import check_net_devices  # noqa: PLC0415
+        from runstate.config.validation_net_devices import check_net_devices  # noqa: PLC0415
 
         yield from check_net_devices((*path, "netDevices"), linux.net_devices, types)
     if linux.memory_policy or linux.personality or linux.intel_rdt:

@@ -1,4 +1,4 @@
-"""The rules of network interfaces: those moved in, those made here, and routes."""
+"""The rules of the interfaces and routes that runstate makes: ``networks`` and ``routes``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import re
 from typing import TYPE_CHECKING
 
 from runstate.config.problems import MISSING, json_path
-from runstate.config.rules import expect, one_of, within
+from runstate.config.rules import expect, needs_namespace, one_of, within
+from runstate.config.validation_net_devices import (
+    EXPECTED,
+    LOOPBACK,
+    is_interface_name,
+    is_template,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,61 +25,33 @@ if TYPE_CHECKING:
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address
     Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
-LOOPBACK = "lo"
-NAME_BYTES = 15
-"""What an interface's name may have (``IFNAMSIZ``, with the NUL, is 16)."""
-
 MTUS = (68, 65535)
 """veth's (``ETH_MIN_MTU``, ``ETH_MAX_MTU``)."""
 
 _TYPES = frozenset({"loopback", "veth"})
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
-_NAME = f"an interface's name: 1 to {NAME_BYTES} bytes without slash, colon, percent or space"
-_NO_NAMESPACE = 'nothing without a namespace of type "network"'
 
 
 def check_networks(config: Config) -> Iterator[str]:
-    """All that is wrong with ``linux.netDevices``, ``networks`` and ``routes``."""
+    """All that is wrong with ``networks`` and ``routes``."""
     namespaces = config.linux.namespaces if config.linux is not None else ()
     network = next((n for n in namespaces if n.type == "network"), None)
-    taken = {LOOPBACK}
-    templates = False
-    devices = config.linux.net_devices if config.linux is not None else {}
-    for path, value in (
-        (("linux", "netDevices"), devices),
-        (("networks",), list(config.networks)),
-        (("routes",), list(config.routes)),
-    ):
+    for name, value in (("networks", config.networks), ("routes", config.routes)):
         if value and network is None:
-            yield expect(path, value, _NO_NAMESPACE)
-    for host_name, device in devices.items():
-        here: Path = ("linux", "netDevices", host_name)
-        if host_name == LOOPBACK:
-            yield expect(here, host_name, "an interface that can be moved; each namespace has lo")
-        else:
-            yield from _name(here, host_name)
-        name = device.name or host_name
-        if "%" in name and device.name:
-            # dev_alloc_name(): the kernel finds a number that is free.
-            templates = True
-            yield from _name((*here, "name"), name.replace("%d", "0", 1), given=name)
-        elif host_name != LOOPBACK:
-            if device.name:
-                yield from _name((*here, "name"), name)
-            yield from _once((*here, "name"), name, taken)
+            yield needs_namespace((name,), list(value), "network")
+    devices = config.linux.net_devices if config.linux is not None else {}
+    moved = [device.name or host_name for host_name, device in devices.items()]
+    taken = {LOOPBACK, *moved}
     yield from _networks(config.networks, taken)
+    # A namespace that is joined has interfaces of its own, and a template's name is not known.
+    known = network is not None and not network.path and not any(map(is_template, moved))
     for index, route in enumerate(config.routes):
-        # A namespace that is joined may have interfaces of its own.
-        known = taken if network is not None and not network.path and not templates else None
-        yield from _route(("routes", index), route, known)
+        yield from _route(("routes", index), route, taken if known else None)
 
 
-def _name(path: Path, name: str, *, given: str | None = None) -> Iterator[str]:
-    """dev_valid_name(), and no templates."""
-    bad = {"/", ":", "%"} & set(name) or any(character.isspace() for character in name)
-    size = len(name.encode(errors="surrogateescape"))
-    if bad or name in (".", "..") or not 1 <= size <= NAME_BYTES:
-        yield expect(path, name if given is None else given, _NAME)
+def _name(path: Path, name: str) -> Iterator[str]:
+    if not is_interface_name(name):
+        yield expect(path, name, EXPECTED)
 
 
 def _once(path: Path, name: str, taken: set[str]) -> Iterator[str]:
@@ -130,7 +108,7 @@ def _veth(path: Path, network: ContainerNetwork) -> Iterator[str]:
     mac = network.mac_address
     if mac is not None and not (_MAC.fullmatch(mac) and _unicast(mac)):
         yield expect((*path, "macAddress"), mac, "a unicast address as in 02:00:00:00:00:01")
-    yield from within((*path, "mtu"), network.mtu, *MTUS, " bytes")
+    yield from within((*path, "mtu"), network.mtu, *MTUS, "bytes")
     if network.hairpin_mode and network.bridge is None:
         yield expect((*path, "hairpinMode"), network.hairpin_mode, "nothing without a bridge")
     for version, name, gateway_name, address, gateway in (

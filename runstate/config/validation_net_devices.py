@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from runstate.config.rules import Path
     from runstate.config.tuning import NetDevice
 
+LOOPBACK = "lo"
 LONGEST = 15
 """Bytes in an interface's name (``IFNAMSIZ``, with the byte that ends it)."""
 
@@ -25,16 +26,22 @@ def check_net_devices(
     taken: dict[str, str] = {}
     for host_name, device in devices.items():
         if not is_interface_name(host_name):
-            yield expect(path, host_name, _EXPECTED)
+            yield expect(path, host_name, EXPECTED)
+        elif host_name == LOOPBACK:
+            yield expect(path, host_name, "interfaces that can be moved; each namespace has its lo")
         name = device.name or host_name
-        if device.name and not is_interface_name(device.name):
-            yield expect((*path, host_name, "name"), device.name, _EXPECTED)
+        if device.name and not is_interface_name(without_number(device.name)):
+            yield expect((*path, host_name, "name"), device.name, f"{EXPECTED}; or with one %d")
+        elif device.name == LOOPBACK:
+            yield expect((*path, host_name, "name"), name, "another name than the loopback's")
+        elif is_template(name):
+            continue
         elif name in taken:
             yield expect((*path, host_name), name, f"a name that {taken[name]!r} does not get")
         taken.setdefault(name, host_name)
 
 
-_EXPECTED = f"the name of an interface: at most {LONGEST} bytes, no slash, colon or space"
+EXPECTED = f"the name of an interface: at most {LONGEST} bytes, no slash, colon or space"
 
 
 def is_interface_name(name: str) -> bool:
@@ -45,3 +52,13 @@ def is_interface_name(name: str) -> bool:
         and name not in (".", "..")
         and not any(character in "/:%" or character.isspace() for character in name)
     )
+
+
+def is_template(name: str) -> bool:
+    """Whether the kernel shall find a number for the name's ``%d`` (``dev_alloc_name``)."""
+    return "%d" in name
+
+
+def without_number(name: str) -> str:
+    """A template as a name, with a digit for its number; any other name as it is."""
+    return name.replace("%d", "0", 1)
