@@ -24,7 +24,7 @@ _PLAN: list[tuple[object, ...]] = [
     ("mount", "tmpfs", "/dev", "tmpfs", kernel.MS_NOSUID, "mode=755", 0),
     ("mount", "proc", "/proc", "proc", 0, "", 0),
     ("bind", "/proc/self", "/dev/deep/bound", False, kernel.MOUNT_ATTR_RDONLY, 0, 0),
-    ("mknod", "/dev/fifo", stat.S_IFIFO | 0o666, 0, 0, None),
+    ("mknod", "/dev/fifo", stat.S_IFIFO | 0o666, 0, 0, None, False),
     ("symlink", "/proc/self/fd", "/dev/fd"),
     ("mask", "/dev/fifo"),
     ("mask", "/proc/nothing"),

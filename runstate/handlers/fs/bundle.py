@@ -10,6 +10,7 @@ from attrs import frozen
 
 from runstate.errors import ConfigInvalid
 from runstate.handlers.contract import HandlerContext, Substate
+from runstate.handlers.fs.devices import left_out, missing_devices
 from runstate.handlers.fs.rootfs import compile_rootfs
 from runstate.linux import operations
 
@@ -47,7 +48,11 @@ class BundleFilesystem:
             return [f"$.root.path: {path!r} is not a directory"]
         if os.path.realpath(path) == "/":
             return [f"$.root.path: {path!r} is the host's own root; say '/' to have it as a layer"]
-        return []
+        return missing_devices(context.config)
+
+    def notices(self, context: HandlerContext) -> list[str]:
+        """What the devices do not have, in a user namespace."""
+        return left_out(context.config)
 
     def create(self, context: HandlerContext) -> Substate:
         """Fix the rootfs's path; nothing has to be made on the host."""

@@ -21,6 +21,7 @@ from attrs import frozen
 
 from runstate.errors import OperationFailed
 from runstate.handlers.contract import HandlerContext, Substate
+from runstate.handlers.fs.devices import left_out, missing_devices
 from runstate.handlers.fs.rootfs import compile_rootfs
 from runstate.init import kernel
 from runstate.linux import operations
@@ -68,6 +69,10 @@ class HostFilesystem:
 
     options_type = HostOptions
 
+    def check(self, context: HandlerContext) -> list[str]:
+        """What of the devices the host has not."""
+        return missing_devices(context.config)
+
     def create(self, context: HandlerContext) -> Substate:
         """Make the mount point."""
         options = self._options(context)
@@ -110,7 +115,8 @@ class HostFilesystem:
             return []
         bound = ", ".join(self._options(context).submounts)
         files = "rootfs: files that are not the caller's own cannot be changed"
-        return [f"{files}, nor what is in {bound}" if bound else files]
+        words = f"{files}, nor what is in {bound}" if bound else files
+        return [words, *left_out(context.config)]
 
     @staticmethod
     def _options(context: HandlerContext) -> HostOptions:

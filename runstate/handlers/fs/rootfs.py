@@ -8,10 +8,10 @@ and last the pivot, after which the host is out of sight.
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING
 
 from runstate.handlers.fs.cgroup_mounts import compile_cgroup_mount
+from runstate.handlers.fs.devices import compile_devices
 from runstate.init import kernel
 from runstate.linux import operations
 from runstate.linux.mounts import parse_options
@@ -20,27 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runstate.config import Config, Mount, Process
-    from runstate.config.linux import Device
     from runstate.handlers.contract import HandlerContext
     from runstate.linux.operations import Operation
 
-# config-linux.md, Default Devices; /dev/console only exists with a terminal.
-_DEFAULT_DEVICES = (
-    ("/dev/null", 1, 3),
-    ("/dev/zero", 1, 5),
-    ("/dev/full", 1, 7),
-    ("/dev/random", 1, 8),
-    ("/dev/urandom", 1, 9),
-    ("/dev/tty", 5, 0),
-)
-_DEFAULT_LINKS = (
-    ("/proc/self/fd", "/dev/fd"),
-    ("/proc/self/fd/0", "/dev/stdin"),
-    ("/proc/self/fd/1", "/dev/stdout"),
-    ("/proc/self/fd/2", "/dev/stderr"),
-    ("pts/ptmx", "/dev/ptmx"),
-)
-_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 _PROPAGATION = {
     "private": kernel.MS_PRIVATE,
     "shared": kernel.MS_SHARED,
@@ -65,9 +47,7 @@ def compile_rootfs(
     compiled += extra_mounts
     for mount in config.mounts:
         compiled += _compile_mount(context, mount)
-    if not _binds_dev(config):
-        compiled += _compile_devices(config)
-        compiled += (operations.symlink(target, path) for target, path in _DEFAULT_LINKS)
+    compiled += compile_devices(config, dev_is_bound=_binds_dev(config))
     if config.process is not None and config.process.terminal:
         compiled.append(_compile_console(config.process))
     if config.linux is not None:
@@ -123,28 +103,3 @@ def _binds_dev(config: Config) -> bool:
         and (mount.type == "bind" or parse_options(mount.options).bind)
         for mount in config.mounts
     )
-
-
-def _compile_devices(config: Config) -> Iterator[Operation]:
-    configured: tuple[Device, ...] = config.linux.devices if config.linux else ()
-    taken = {device.path for device in configured}
-    in_userns = config.linux is not None and any(n.type == "user" for n in config.linux.namespaces)
-    for path, major, minor in _DEFAULT_DEVICES:
-        if path in taken:
-            continue
-        if in_userns:
-            # mknod(2) of a device needs CAP_MKNOD in the first user namespace.
-            yield operations.bind(path, path)
-        else:
-            yield operations.mknod(path, stat.S_IFCHR | 0o666, major, minor)
-    for device in configured:
-        if in_userns and device.type != "p":
-            yield operations.bind(device.path, device.path)
-        else:
-            yield operations.mknod(
-                device.path,
-                _TYPES[device.type] | (0o666 if device.file_mode is None else device.file_mode),
-                device.major or 0,
-                device.minor or 0,
-                (device.uid or 0, device.gid or 0) if device.uid or device.gid else None,
-            )

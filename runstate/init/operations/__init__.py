@@ -47,6 +47,7 @@ OPERATIONS: dict[Any, Callable[..., None]] = {
         rootfs.make_readonly,
         devices.open_console,
         devices.mknod,
+        devices.bind_device,
         devices.symlink,
         synchronising.meet_host,
         rootfs.pivot_root,

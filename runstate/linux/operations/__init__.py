@@ -23,6 +23,7 @@ from runstate.linux.operations import (
 )
 from runstate.linux.operations.base import Operation
 from runstate.linux.operations.devices import (
+    bind_device,
     mknod,
     open_console,
     symlink,
@@ -83,6 +84,7 @@ __all__ = [
     "await_engine",
     "become_root",
     "bind",
+    "bind_device",
     "bind_rootfs",
     "chdir",
     "drop_bounding",
