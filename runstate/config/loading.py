@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from stat import S_ISREG
+from errno import EISDIR
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from runstate.config.problems import refusal
@@ -25,8 +26,25 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a number that JSON has")
 
 
+class _Twice(Exception):
+    """An object has a key twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _Twice
+    return found
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant).decode
+
+
 def parse(text: str | bytes, subject: str = "the JSON text") -> Any:
     """What a JSON text holds.
+
+    A key that an object has twice is refused: readers differ in which of the values they take
+    (RFC 8259, 4), so one of them would see what another has not.
 
     Raises:
         ConfigInvalid: It is not UTF-8, or not JSON; with line and column.
@@ -34,16 +52,23 @@ def parse(text: str | bytes, subject: str = "the JSON text") -> Any:
     try:
         if not isinstance(text, str):
             text = text.decode()
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _decode(text)
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        problem = f"$: not JSON: {error.msg} at {where}"
+        reason = error.msg
+        if error.doc.startswith("\ufeff"):
+            reason = "a byte order mark stands before it, which UTF-8 needs not"
+        problem = f"$: not JSON: {reason} at line {error.lineno}, column {error.colno}"
     except UnicodeDecodeError as error:
         problem = f"$: not UTF-8: {error.reason} at byte {error.start}"
     except RecursionError:
         problem = "$: nested too deeply"
+    except _Twice:
+        from runstate.config.duplicates import find_duplicates  # noqa: PLC0415 - an error
+
+        raise refusal(find_duplicates(str(text)), subject) from None
     except ValueError as error:  # NaN and its like; an integer of thousands of digits
-        problem = f"$: not JSON: {error}"
+        reason = "an integer of thousands of digits" if "digits" in str(error) else str(error)
+        problem = f"$: not JSON: {reason}"
     raise refusal([problem], subject)
 
 
@@ -122,17 +147,18 @@ def _read_json(path: str, subject: str, bundle: str | None = None) -> Any:
 def _read_regular(path: str) -> bytes:
     if "\0" in path:
         raise ValueError("its path has a NUL byte")
-    # A fifo would block the open and a device would never end.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    # To open what is no file may do more than read: a fifo blocks, a watchdog starts to count.
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        file = open(fd, "rb", buffering=0)  # noqa: SIM115 - closed below
-    except OSError:
-        os.close(fd)  # a directory: a file object refuses it, and leaves it open
-        raise
-    with file:
-        if not S_ISREG(os.fstat(fd).st_mode):
+        mode = os.fstat(place).st_mode
+        if S_ISDIR(mode):
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        if not S_ISREG(mode):
             raise ValueError("it is not a regular file")
-        text = file.read(SIZE_LIMIT + 1)
+        with open(f"/proc/self/fd/{place}", "rb", buffering=0) as file:
+            text = file.read(SIZE_LIMIT + 1)
+    finally:
+        os.close(place)
     if text is None or len(text) > SIZE_LIMIT:
         raise ValueError(f"it has more than {SIZE_LIMIT} bytes")
     return text

@@ -99,8 +99,8 @@ def _integer_hook(name: str) -> Hook:
     return integer
 
 
-def _plain(value: Any, _: Any = None, within: tuple[int, ...] = ()) -> Any:
-    """A copy of a value that the model does not know; ``within`` holds the ids around it."""
+def _plain(value: Any, _: Any = None, depth: int = 0) -> Any:
+    """A copy of a value that the model does not know."""
     if value is None or value is True or value is False or type(value) is int:
         return value
     if isinstance(value, str):
@@ -111,16 +111,26 @@ def _plain(value: Any, _: Any = None, within: tuple[int, ...] = ()) -> Any:
         return value
     if not isinstance(value, (dict, list, tuple)):
         _misfit(value, "what JSON can hold")
-    if len(within) >= DEPTH_LIMIT or id(value) in within:
+    if depth >= DEPTH_LIMIT:  # what contains itself gets here as well
         _misfit(value, f"at most {DEPTH_LIMIT} levels of nesting")
-    within = (*within, id(value))
+    problems: list[tuple[tuple[str | int, ...], str]] = []
+    named = isinstance(value, dict)
+    copy: Any = {} if named else [None] * len(value)
+    entries: Any = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in entries:
+        try:
+            if named:
+                _text(key, None)
+            # Asking here spares a call for most of what there can be.
+            copy[key] = item if type(item) in _AS_THEY_ARE else _plain(item, None, depth + 1)
+        except _Misfit as misfit:
+            problems += misfit.within(key if isinstance(key, (str, int)) else repr(type(key)))
+    if problems:
+        raise _Misfit(problems)
+    return copy
 
-    def inner(item: Any, _: Any) -> Any:
-        return _plain(item, None, within)
 
-    if isinstance(value, dict):
-        return _mapping(value, inner)
-    return list(_items(value, inner))
+_AS_THEY_ARE = frozenset({int, bool, type(None)})
 
 
 # --- many values --------------------------------------------------------------------------

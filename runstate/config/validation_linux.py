@@ -45,7 +45,8 @@ def check_linux(linux: Linux) -> Iterator[str]:
         ("readonlyPaths", linux.readonly_paths),
     ):
         for index, masked in enumerate(paths):
-            yield from absolute((*path, name, index), masked)
+            if not masked.startswith("/"):
+                yield expect((*path, name, index), masked, "an absolute path")
         if paths and "mount" not in types:
             yield needs_namespace((*path, name), list(paths), "mount")
     for index, device in enumerate(linux.devices):
@@ -101,7 +102,8 @@ def _id_mappings(path: Path, linux: Linux) -> Iterator[str]:
             yield f"{json_path(here)}: {MISSING}: a new user namespace has no ids without"
         if user is None and mappings:
             yield needs_namespace(here, list(mappings), "user")
-        yield from id_ranges(here, mappings)
+        if mappings:
+            yield from id_ranges(here, mappings)
 
 
 def _clocks(path: Path, linux: Linux, types: set[str]) -> Iterator[str]:
