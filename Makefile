@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-TEST_PACKAGES := busybox-static iproute2 procps uidmap
+TEST_PACKAGES := busybox-static iproute2 libseccomp2 procps uidmap
 VM_PACKAGES := debootstrap e2fsprogs qemu-system-x86
 BENCH_PACKAGES := busybox-static crun runc
 

@@ -14,6 +14,8 @@ from runstate.config.spec import Config, Mount, Root
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from runstate.config.seccomp import Seccomp
+
 OCI_VERSION = "1.3.0"
 """The version of the specification that this package is written to."""
 
@@ -79,6 +81,7 @@ def default(
     user: tuple[int, int] = (0, 0),
     network: bool = True,
     rootless: bool | None = None,
+    seccomp: bool = True,
 ) -> Config:
     """A whole configuration to run a program in: see :meth:`Config.default`."""
     if rootless is None:
@@ -105,7 +108,7 @@ def default(
         ),
         hostname=hostname,
         mounts=_mounts(rootless=rootless, own_network=network),
-        linux=_linux(namespaces, MASKED_PATHS, rootless=rootless),
+        linux=_linux(namespaces, MASKED_PATHS, rootless=rootless, seccomp=seccomp),
     )
 
 
@@ -167,7 +170,13 @@ def _environment(env: Mapping[str, str] | None) -> tuple[str, ...]:
     return tuple(f"{name}={value}" for name, value in variables.items())
 
 
-def _linux(namespaces: list[str], masked_paths: tuple[str, ...], *, rootless: bool) -> Linux:
+def _linux(
+    namespaces: list[str],
+    masked_paths: tuple[str, ...],
+    *,
+    rootless: bool,
+    seccomp: bool = False,
+) -> Linux:
     def only(id_: int) -> tuple[IDMapping, ...]:
         return (IDMapping(container_id=0, host_id=id_, size=1),) if rootless else ()
 
@@ -182,7 +191,14 @@ def _linux(namespaces: list[str], masked_paths: tuple[str, ...], *, rootless: bo
         resources=None if rootless else deny_devices,
         masked_paths=masked_paths,
         readonly_paths=READONLY_PATHS,
+        seccomp=_seccomp() if seccomp else None,
     )
+
+
+def _seccomp() -> Seccomp:
+    from runstate.config.seccomp_profile import default_seccomp  # noqa: PLC0415 - not all want it
+
+    return default_seccomp(CAPABILITIES)
 
 
 def _mounts(*, rootless: bool, own_network: bool) -> tuple[Mount, ...]:

@@ -122,6 +122,7 @@ class Config(Section):
         user: tuple[int, int] = (0, 0),
         network: bool = True,
         rootless: bool | None = None,
+        seccomp: bool = True,
     ) -> Config:
         """A whole configuration, isolated and with few rights, to run a program in.
 
@@ -139,6 +140,8 @@ class Config(Section):
                 shares the host's network.
             rootless: Whether to use a user namespace that maps root to the caller, as a
                 caller without root must. None asks who the caller is.
+            seccomp: Whether system calls that containers have no business with are denied; which
+                they are, and why, is in `runstate/config/system_calls.py`.
         """
         from runstate.config.defaults import default  # noqa: PLC0415 - imports every section
 
@@ -152,6 +155,7 @@ class Config(Section):
             user=user,
             network=network,
             rootless=rootless,
+            seccomp=seccomp,
         )
 
     @classmethod

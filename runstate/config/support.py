@@ -29,7 +29,6 @@ REFUSED = (
     "process.user.username",
     "linux.namespaces[].path",
     "linux.timeOffsets",
-    "linux.intelRdt",
     "linux.mountLabel",
     "linux.resources.blockIO.leafWeight",
     "linux.resources.blockIO.weightDevice[].leafWeight",

@@ -149,10 +149,16 @@ def _personality(path: Path, personality: Personality) -> Iterator[str]:
         yield expect((*path, "flags", index), flag, "none: the specification defines no flags")
 
 
+# Directories that every class of service, or the top of resctrl, has for something else.
+_RESERVED_CLASSES = (".", "..", "info", "mon_groups", "mon_data")
+
+
 def _intel_rdt(path: Path, rdt: IntelRdt) -> Iterator[str]:
     """The rules of a directory in resctrl, and of lines in its schemata."""
-    if rdt.clos_id in (".", "..") or "/" in (rdt.clos_id or ""):
-        yield expect((*path, "closID"), rdt.clos_id, "the name of a directory")
+    name = rdt.clos_id or ""
+    if name in _RESERVED_CLASSES or ("/" in name and name != "/") or "\n" in name:
+        expected = "the name of a directory, or / for the root class"
+        yield expect((*path, "closID"), name, expected)
     schema = rdt.mem_bw_schema
     if schema is not None and not (schema.startswith("MB:") and "\n" not in schema):
         yield expect((*path, "memBwSchema"), schema, "one line, MB:…")

@@ -48,7 +48,6 @@ from runstate.config.support import PLATFORMS, REASONS, REFUSED, for_others, uns
         ({"linux.namespaces": [{"type": "time"}]}, ["$.linux.namespaces[0].type"]),
         ({"linux.timeOffsets": {"monotonic": {"secs": 1}}}, ["$.linux.timeOffsets"]),
         ({"linux.mountLabel": "l"}, ["$.linux.mountLabel"]),
-        ({"linux.intelRdt": {"closID": "c"}}, ["$.linux.intelRdt"]),
         ({"linux.resources.blockIO": {"leafWeight": 10}}, ["$.linux.resources.blockIO.leafWeight"]),
         (
             {

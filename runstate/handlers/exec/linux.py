@@ -6,11 +6,11 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from runstate.errors import InitDied, OperationFailed, explain_errno
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
-from runstate.handlers.exec import filtering, idmaps, lifecycle, limits
+from runstate.handlers.exec import filtering, idmaps, lifecycle, limits, rdt
 from runstate.handlers.exec.further import INIT, compile_before, compile_further
 from runstate.handlers.exec.program import (
     command,
@@ -61,10 +61,12 @@ class LinuxExecOptions:
     Attributes:
         namespaces: The CLONE_NEW* of the namespaces that are the container's own.
         cgroup_paths: Its cgroups, by controller, as libcontainer saves them; may be empty.
+        resctrl: Where it is in the resctrl file system; empty if not by its config.
     """
 
     namespaces: int
     cgroup_paths: dict[str, str] = field(factory=dict)
+    resctrl: dict[str, str] = field(factory=dict)
 
     @property
     def cgroup(self) -> Cgroup | None:
@@ -98,6 +100,7 @@ class LinuxExec:
             *missing(context.config, context.config.process),
             *filtering.check(context.config),
             *limits.missing(context),
+            *rdt.missing(context),
         ]
 
     def check_process(self, context: HandlerContext, process: Any) -> list[str]:
@@ -130,11 +133,11 @@ class LinuxExec:
     def create(self, context: HandlerContext) -> Substate:
         """Make the cgroup and the exec fifo, and ask for the process."""
         namespaces = _namespaces(context.config)
-        options = LinuxExecOptions(namespaces, limits.plan_cgroup(context))
+        options = LinuxExecOptions(namespaces, limits.plan_cgroup(context), rdt.plan(context))
         substate = Substate(options)
         context.substates["exec"] = substate  # what destroy needs if the rest fails
         # If this process dies from here on, who repairs it knows what there may be.
-        context.note({"options": {"namespaces": namespaces, "cgroup_paths": options.cgroup_paths}})
+        context.note({"options": asdict(options, recurse=False)})
         filtering.connect_agent(context)
         cgroup = options.cgroup
         if cgroup is not None:
@@ -142,6 +145,7 @@ class LinuxExec:
             resources = limits.resources_of(context.config, with_defaults=True)
             if resources:
                 cgroup.apply(resources)
+        rdt.create(context, options.resctrl)
         owner = idmaps.root_of(context.config)
         fifo = lifecycle.make_fifo(context.directory, owner)
         substate.objects["handshake"] = handshake = Handshake()
@@ -192,6 +196,7 @@ class LinuxExec:
             substate, lambda: lifecycle.await_ready(handshake, context)
         )
         context.note({"init_process_pid": init.pid, "init_process_start": init.start})
+        rdt.assign(substate.options.resctrl, init.pid)
         handshake.proceed()
         console = handshake.take_console()
         handshake.close()
@@ -221,6 +226,8 @@ class LinuxExec:
         lifecycle.reap(context, substate)
         if cgroup is not None:
             cgroup.remove(context.deadline)
+        if substate is not None:
+            rdt.remove(substate.options.resctrl)
         lifecycle.remove_fifo(context.directory)
         return substate or Substate(None)
 
@@ -302,6 +309,8 @@ class LinuxExec:
         cgroup = options.cgroup
 
         def make_plan(child: Child) -> list[Operation]:
+            if options.resctrl:
+                rdt.assign(options.resctrl, child.identity.pid)
             pid = child.identity.pid if filtering.tells_agent(context.config) else 0
             status = "created" if self.waiting(context) else "running"
             load = filtering.loading(context, spec.process, pid, status)

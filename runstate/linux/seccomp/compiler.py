@@ -138,7 +138,7 @@ def _compile(text: str, native: str | None) -> Filter:
             f" {MAX_INSTRUCTIONS}; name fewer conditions or architectures"
         )
         raise ConfigInvalid(problem, [problem])
-    return Filter(code, _flags(form), tuple(sorted(rules.unknown)), left_out)
+    return Filter(code, _flags(form), rules.unknown(), left_out)
 
 
 def _flags(form: Mapping[str, Any]) -> int:
@@ -186,7 +186,11 @@ class _Rules:
             )
             for rule in form.get("syscalls", [])
         ]
-        self.unknown: set[str] = set()
+        self._known: set[str] = set()
+
+    def unknown(self) -> tuple[str, ...]:
+        """The names that none of the architectures' tables so far had."""
+        return tuple(sorted({n for _, _, names in self._rules for n in names} - self._known))
 
     def table(self, token: int) -> Table:
         """What becomes of an architecture's calls."""
@@ -246,8 +250,8 @@ class _Rules:
             for name in names:
                 number = library.call_number(name, token)
                 if number is None:
-                    self.unknown.add(name)
                     continue
+                self._known.add(name)
                 if number < 0:
                     shared = multiplexed(number, token)
                     if shared is None:

@@ -11,6 +11,8 @@ from functools import cache
 
 from runstate.errors import NotSupported
 
+_free = ctypes.CDLL(None).free
+_free.argtypes = (ctypes.c_void_p,)
 _SONAME = "libseccomp.so.2"
 _MISSING = (
     f"system call filters need {_SONAME}, which cannot be loaded; install the package libseccomp2"
@@ -43,6 +45,7 @@ _NEWER = {
         start=452,
     )
 }  # fmt: skip
+_NEWER_ON = {("uretprobe", X86_64): 335}
 # Where the kernel has put the calls that socketcall(2) and ipc(2) are made of.
 _DIRECT = range(100, 420)
 
@@ -119,7 +122,9 @@ def call_number(name: str, token: int) -> int | None:
     if number != _NO_SUCH_CALL:
         return number
     newer = _NEWER.get(name)
-    return None if newer is None else first_number(token) + newer
+    if newer is None:
+        return _NEWER_ON.get((name, token))
+    return first_number(token) + newer
 
 
 def direct_number(name: str, token: int) -> int | None:
@@ -129,13 +134,19 @@ def direct_number(name: str, token: int) -> int | None:
 
 @cache
 def _direct_numbers(token: int) -> dict[str, int]:
-    library = _library()
-    free = ctypes.CDLL(None).free
-    free.argtypes = (ctypes.c_void_p,)
     found = {}
     for number in (first_number(token) + offset for offset in _DIRECT):
-        pointer = library.seccomp_syscall_resolve_num_arch(token, number)
-        if pointer:
-            found[ctypes.string_at(pointer).decode()] = number
-            free(pointer)
+        name = call_name(number, token)
+        if name is not None:
+            found[name] = number
     return found
+
+
+def call_name(number: int, token: int) -> str | None:
+    """The call that has a number on an architecture."""
+    pointer = _library().seccomp_syscall_resolve_num_arch(token, number)
+    if not pointer:
+        return None
+    name = ctypes.string_at(pointer).decode()
+    _free(pointer)
+    return name

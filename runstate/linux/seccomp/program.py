@@ -8,6 +8,7 @@ where a jump goes is known when it is made; BPF jumps forwards only.
 from __future__ import annotations
 
 import struct
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from attrs import frozen
@@ -163,13 +164,46 @@ def _search(code: _Code, table: Table) -> int:
 
 def _conditions(code: _Code, verdict: Verdict, wide: bool, little_endian: bool) -> int:
     otherwise = 0
-    for action, comparisons in reversed(verdict):
-        place = code.leave(action)
-        for comparison in reversed(comparisons):
-            compare = _compare_wide if wide else _compare_narrow
-            place = compare(code, comparison, little_endian, place, otherwise)
-        otherwise = place
+    compare = _compare_wide if wide else _compare_narrow
+    for (action, argument, high), same in groupby(reversed(verdict), key=_sort_of):
+        if argument is not None:
+            values = [comparisons[0].value for _action, comparisons in same]
+            offsets = _offsets(argument, little_endian)
+            otherwise = _among(code, values, high if wide else None, offsets, action, otherwise)
+            continue
+        for _action, comparisons in same:
+            place = code.leave(action)
+            for comparison in reversed(comparisons):
+                place = compare(code, comparison, little_endian, place, otherwise)
+            otherwise = place
     return otherwise
+
+
+def _sort_of(rule: tuple[int, tuple[Comparison, ...]]) -> tuple[int, int | None, int]:
+    """The same for rules that compare one argument with values that can be looked for at once."""
+    action, comparisons = rule
+    if len(comparisons) == 1 and comparisons[0].operator == "EQ":
+        return action, comparisons[0].argument, comparisons[0].value >> 32
+    return action, None, 0
+
+
+def _among(
+    code: _Code,
+    values: list[int],
+    high: int | None,
+    offsets: tuple[int, int],
+    action: int,
+    if_not: int,
+) -> int:
+    """The action if an argument is one of some values that have the high half in common."""
+    place = if_not
+    for value in values:
+        place = code.branch(_IF_EQUAL, value & _LOW, code.leave(action), place)
+    place = code.before(place, _LOAD, offsets[0])
+    if high is not None:
+        place = code.branch(_IF_EQUAL, high, place, if_not)
+        place = code.before(place, _LOAD, offsets[1])
+    return place
 
 
 def _compare_wide(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from runstate.errors import ConfigInvalid, NotSupported
+from runstate.errors import ConfigInvalid, NotSupported, OperationFailed
 from runstate.linux.cgroups.applying import DeviceFilter, Write
+from runstate.linux.cgroups.cgroup import Cgroup
 from runstate.linux.cgroups.cpu import cpu_weight
 from runstate.linux.cgroups.resources import (
     DEFAULT_DEVICE_RULES,
@@ -312,6 +313,16 @@ def test_only_limits_that_version_1_does_not_have_need_the_unified_hierarchy():
     assert needs_unified(MIXED, {"hugepageLimits": [{"pageSize": "2MB", "limit": 4}]})
     assert needs_unified(MIXED, {"devices": [DENY_ALL]})
     assert needs_unified({**V1, "": "/cg/web"}, {"unified": {"cgroup.max.depth": "3"}})
+
+
+@pytest.mark.parametrize("memory", [{"limit": 100}, {"limit": 200, "swap": 100}])
+def test_a_limit_that_version_2_would_kill_for_is_refused_where_that_is_asked(tmp_path, memory):
+    (tmp_path / "memory.current").write_text("100\n")
+    cgroup = Cgroup({"": str(tmp_path)})
+    with pytest.raises(OperationFailed, match="it uses 100, and checkBeforeUpdate says"):
+        cgroup._check_before_update({**memory, "checkBeforeUpdate": True}, str(tmp_path))
+    cgroup._check_before_update(memory, str(tmp_path))
+    cgroup._check_before_update({"limit": 101, "checkBeforeUpdate": True}, str(tmp_path))
 
 
 def test_shares_that_version_1_would_silently_change_are_refused():
