@@ -195,24 +195,28 @@ def add_address(route: Any, index: int, address: Address, name: str) -> None:
         )
 
 
-def add_static_route(route: Any, index: int, static: StaticRoute) -> None:
-    """Set a route through an interface again."""
+def add_static_route(route: Any, index: int, static: StaticRoute) -> str | None:
+    """Set a route through an interface again; why that cannot be, if it cannot."""
     attributes: dict[str, Any] = {
         "dst": f"{static.destination}/{static.prefix}" if static.destination else "default",
         "gateway": static.gateway,
         "prefsrc": static.source,
         "priority": static.priority,
     }
-    with there_already():
-        route.route(
-            "add",
-            oif=index,
-            family=static.family,
-            table=static.table,
-            proto=static.protocol,
-            scope=static.scope,
-            **{key: value for key, value in attributes.items() if value is not None},
-        )
+    try:
+        with there_already():
+            route.route(
+                "add",
+                oif=index,
+                family=static.family,
+                table=static.table,
+                proto=static.protocol,
+                scope=static.scope,
+                **{key: value for key, value in attributes.items() if value is not None},
+            )
+    except NetlinkError as error:
+        return str(error.args[1])
+    return None
 
 
 @contextmanager

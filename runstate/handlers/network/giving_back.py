@@ -31,13 +31,14 @@ def leave(context: HandlerContext) -> None:
 def _release(context: HandlerContext, attachment: Attachment, *, with_devices: bool) -> None:
     own, of_host = pin_paths(context)
     problems: list[OperationFailed] = []
+    left_out: list[str] = []
     # Namespaces do not outlast a boot; what has hardware is on the host again.
     if attachment.boot_id == processes.boot_id():
         namespace, host = pins.open_pinned(own), pins.open_pinned(of_host)
         try:
             if namespace is not None and host is not None:
                 if with_devices:
-                    problems += _take_back(attachment.devices, namespace, host)
+                    problems += _take_back(attachment.devices, namespace, host, left_out)
                 if attachment.joined and context.config.routes:
                     wanted = context.config.routes
                     netlink.inside(namespace, lambda route: routes.delete(route, wanted))
@@ -48,6 +49,8 @@ def _release(context: HandlerContext, attachment: Attachment, *, with_devices: b
             for fd in (namespace, host):
                 if fd is not None:
                     os.close(fd)
+    if left_out:
+        context.note({"left_out": left_out})
     if not any(isinstance(problem, _StillInside) for problem in problems):
         pins.unpin(own)
         pins.unpin(of_host)
@@ -61,25 +64,34 @@ class _StillInside(OperationFailed):
     """An interface could not be moved back; who destroys the container again tries again."""
 
 
-def _take_back(devices: tuple[Device, ...], namespace: int, host: int) -> list[OperationFailed]:
-    """Move the interfaces back and make them what they were; what could not be done."""
+def _take_back(
+    devices: tuple[Device, ...], namespace: int, host: int, left_out: list[str]
+) -> list[OperationFailed]:
+    """Move the interfaces back and make them what they were; what could not be done.
+
+    Routes are not the interface's own. What has become of the places that they led to nobody
+    knows, so one that cannot be set again is put on record, and no error.
+    """
     problems: list[OperationFailed] = []
     for device in devices:
         try:
-            problems += _take_one_back(device, namespace, host)
+            problems += _take_one_back(device, namespace, host, left_out)
         except OperationFailed as error:
             problems.append(error)
     return problems
 
 
-def _take_one_back(device: Device, namespace: int, host: int) -> list[OperationFailed]:
+def _take_one_back(
+    device: Device, namespace: int, host: int, left_out: list[str]
+) -> list[OperationFailed]:
     was = device.was
     try:
         name, index = netlink.inside(host, lambda route: _place_on_host(route, was))
         moved = netlink.inside(namespace, lambda route: _move_out(route, device, host, name, index))
     except OperationFailed as error:
         return [_StillInside(error.operation, str(error), error.errno)]
-    netlink.inside(host, lambda route: _make_as_it_was(route, was, name if moved else None))
+    new_name = name if moved else None
+    left_out += netlink.inside(host, lambda route: _make_as_it_was(route, was, new_name))
     if not moved or name == was.name:
         return []
     reason = f"the host has another of that name by now, so it is called {name!r} there"
@@ -106,15 +118,18 @@ def _move_out(route: Any, device: Device, host: int, name: str, index: int) -> b
     return True
 
 
-def _make_as_it_was(route: Any, was: Interface, name: str | None) -> None:
+def _make_as_it_was(route: Any, was: Interface, name: str | None) -> list[str]:
     """Its address, size, master, addresses, state and routes, as far as they are not so.
 
     Without the name that it has just got, it is on the host since an earlier try, or has
     never left; or the container has removed it.
+
+    Returns:
+        The routes that could not be set again.
     """
     link = interfaces.by_index(route, was.index) if name is None else interfaces.find(route, name)
     if link is None or interfaces.kind_of(link) != was.kind:
-        return
+        return []
     index, name = link["index"], str(link.get("ifname"))
     changes = {
         key: value
@@ -135,8 +150,11 @@ def _make_as_it_was(route: Any, was: Interface, name: str | None) -> None:
             interfaces.add_address(route, index, address, name)
         if was.up:
             route.link("set", index=index, state="up")
-            for static in was.routes:
-                interfaces.add_static_route(route, index, static)
+    return [
+        f"route to {static.destination or 'everything'} through {name}: {refusal}"
+        for static in was.routes
+        if was.up and (refusal := interfaces.add_static_route(route, index, static))
+    ]
 
 
 def _delete_ends(route: Any, names: tuple[str, ...]) -> None:
