@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -29,20 +30,25 @@ _PATIENCE_MS = 5000
 _adopters: list[int] = []
 
 
-def count_lines(action: Callable[[], object]) -> int:
-    """How many lines of the package the action executes, in a child that lives to its end."""
-    status, count = _run(action, -1)
+def count_lines(action: Callable[[], object], *rooms: str) -> int:
+    """How many lines of the package the action executes, in a child that lives to its end.
+
+    Args:
+        action: What is done.
+        rooms: Paths below the package whose lines alone count, ``handlers/network`` and so on.
+    """
+    status, count = _run(action, -1, rooms)
     assert status == 0, "the action failed in the child"
     return count
 
 
-def killed_at(action: Callable[[], object], line: int) -> bool:
+def killed_at(action: Callable[[], object], line: int, *rooms: str) -> bool:
     """Run the action in a child that dies before this line; False if it came to its end.
 
     The lines of two runs are not the same where the kernel's answers differ, so a late line may
     not be reached.
     """
-    status, _count = _run(action, line)
+    status, _count = _run(action, line, rooms)
     assert status in (0, signal.SIGKILL), "the action failed in the child"
     return status != 0
 
@@ -67,12 +73,12 @@ def reap() -> None:
         os.waitpid(pid, 0)
 
 
-def _run(action: Callable[[], object], fatal: int) -> tuple[int, int]:
+def _run(action: Callable[[], object], fatal: int, rooms: tuple[str, ...]) -> tuple[int, int]:
     """The wait status of the child, and how many lines it has counted (0: it was killed)."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _adopt(action, fatal, writer)
+        _adopt(action, fatal, writer, tuple(_PACKAGE + room for room in rooms or ("",)))
     _adopters.append(pid)
     os.close(writer)
     with open(reader, "rb") as pipe:
@@ -80,13 +86,15 @@ def _run(action: Callable[[], object], fatal: int) -> tuple[int, int]:
     return int(status), int(count or 0)
 
 
-def _adopt(action: Callable[[], object], fatal: int, writer: int) -> NoReturn:
+def _adopt(
+    action: Callable[[], object], fatal: int, writer: int, rooms: tuple[str, ...]
+) -> NoReturn:
     try:
         kernel.prctl(_PR_SET_CHILD_SUBREAPER, 1)
         reader, counted = os.pipe()
         child = os.fork()
         if child == 0:
-            _act(action, fatal, counted)
+            _act(action, fatal, counted, rooms)
         os.close(counted)
         _, status = os.waitpid(child, 0)
         os.write(writer, b"%d %s" % (status, os.read(reader, 100)))
@@ -97,12 +105,14 @@ def _adopt(action: Callable[[], object], fatal: int, writer: int) -> NoReturn:
         os._exit(0)  # no child is left
 
 
-def _act(action: Callable[[], object], fatal: int, counted: int) -> NoReturn:
+def _act(
+    action: Callable[[], object], fatal: int, counted: int, rooms: tuple[str, ...]
+) -> NoReturn:
     count = 0
 
     def trace(frame: Any, event: str, _argument: Any) -> Any:
         nonlocal count
-        if not frame.f_code.co_filename.startswith(_PACKAGE):
+        if not frame.f_code.co_filename.startswith(rooms):
             return None
         if event == "line":
             count += 1
@@ -112,6 +122,7 @@ def _act(action: Callable[[], object], fatal: int, counted: int) -> NoReturn:
 
     status = 1
     try:
+        threading.settrace(trace)  # for those that are started from here on
         sys.settrace(trace)
         action()
         sys.settrace(None)

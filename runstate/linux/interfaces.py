@@ -229,10 +229,10 @@ def there_already() -> Iterator[None]:
             raise
 
 
-def delete(route: Any, name: str, kind: str) -> None:
-    """Take an interface of this name and kind away; what is gone is gone."""
+def delete(route: Any, name: str, mac: str) -> None:
+    """Take an interface of this name and link layer address away; what is gone is gone."""
     link = find(route, name)
-    if link is None or kind_of(link) != kind:
+    if link is None or link.get("address") != mac:
         return
     try:
         route.link("del", index=link["index"])

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from runstate.errors import OperationFailed
 from runstate.handlers.contract import HandlerContext, Substate
 from runstate.handlers.network import routes
-from runstate.handlers.network.attachment import Attachment, Device, pin_paths, to_json
+from runstate.handlers.network.attachment import (
+    Attachment,
+    Device,
+    HostEnd,
+    pin_paths,
+    to_json,
+)
 from runstate.linux import interfaces, netlink, pins, processes
 from runstate.linux.netlink import doing
 
@@ -92,16 +98,18 @@ def _plan(context: HandlerContext, namespace: int) -> Attachment:
             for interface, index in zip(on_host, indexes, strict=True)
         ),
         host_ends=tuple(
-            network.host_interface_name or host_end(context.directory, number)
+            _host_end(context.directory, number, network)
             for number, network in enumerate(_pairs(config))
         ),
     )
 
 
-def host_end(directory: str, number: int) -> str:
-    """The name of a pair's end on the host: known before it exists, the same each time."""
+def _host_end(directory: str, number: int, network: ContainerNetwork) -> HostEnd:
+    """A pair's end on the host, known before it exists, and the same each time."""
     digest = hashlib.sha256(f"{directory}\0{number}".encode(errors="surrogateescape"))
-    return f"rs{digest.hexdigest()[:13]}"
+    # A bridge takes the lowest address among its ports' for its own: this is none to take.
+    mac = "fe:" + digest.digest()[-5:].hex(":")
+    return HostEnd(network.host_interface_name or f"rs{digest.hexdigest()[:13]}", mac)
 
 
 def _pairs(config: Config) -> list[ContainerNetwork]:
@@ -114,11 +122,12 @@ def _on_host(route: Any, config: Config, attachment: Attachment, namespace: int)
         was = device.was
         with doing(f"move interface {was.name!r} of the host into the container", NO_MOVE):
             interfaces.move(route, was.index, namespace, device.name, device.index)
-    for host_name, network in zip(attachment.host_ends, _pairs(config), strict=True):
-        _make_pair(route, host_name, network, namespace)
+    for end, network in zip(attachment.host_ends, _pairs(config), strict=True):
+        _make_pair(route, end, network, namespace)
 
 
-def _make_pair(route: Any, host_name: str, network: ContainerNetwork, namespace: int) -> None:
+def _make_pair(route: Any, end: HostEnd, network: ContainerNetwork, namespace: int) -> None:
+    host_name = end.name
     bridge = None
     if network.bridge is not None:
         with doing(f"find the bridge {network.bridge!r} on the host"):
@@ -134,7 +143,7 @@ def _make_pair(route: Any, host_name: str, network: ContainerNetwork, namespace:
         peer["address"] = network.mac_address
     names = f"{host_name!r} on the host and {network.name!r} in the container"
     with doing(f"make the pair of interfaces {names}"):
-        route.link("add", ifname=host_name, kind="veth", peer=peer, **given)
+        route.link("add", ifname=host_name, address=end.mac, kind="veth", peer=peer, **given)
         link = interfaces.find(route, host_name)
         if link is None:
             raise OSError(errno.ENODEV, "")

@@ -48,6 +48,19 @@ class Device:
 
 
 @frozen
+class HostEnd:
+    """A pair's end on the host.
+
+    Attributes:
+        name: Its name.
+        mac: Its link layer address, by which it is told from another's of that name.
+    """
+
+    name: str
+    mac: str
+
+
+@frozen
 class Attachment:
     """What is saved, and on record before it is done.
 
@@ -55,13 +68,13 @@ class Attachment:
         boot_id: The boot in which it is so.
         joined: Whether the network namespace is another's.
         devices: The interfaces that have moved in.
-        host_ends: The names of the pairs' ends on the host.
+        host_ends: The pairs' ends on the host.
     """
 
     boot_id: str
     joined: bool
     devices: tuple[Device, ...] = ()
-    host_ends: tuple[str, ...] = ()
+    host_ends: tuple[HostEnd, ...] = ()
 
     @property
     def pinned(self) -> bool:

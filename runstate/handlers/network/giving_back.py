@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from runstate.errors import OperationFailed
 from runstate.handlers.network import routes
 from runstate.handlers.network.attaching import NO_MOVE
-from runstate.handlers.network.attachment import Attachment, Device, pin_paths, saved
+from runstate.handlers.network.attachment import (
+    Attachment,
+    Device,
+    HostEnd,
+    pin_paths,
+    saved,
+)
 from runstate.linux import interfaces, netlink, pins, processes
 from runstate.linux.netlink import doing
 
@@ -157,7 +163,7 @@ def _make_as_it_was(route: Any, was: Interface, name: str | None) -> list[str]:
     ]
 
 
-def _delete_ends(route: Any, names: tuple[str, ...]) -> None:
-    for name in names:
-        with doing(f"remove interface {name!r} of the host"):
-            interfaces.delete(route, name, "veth")
+def _delete_ends(route: Any, ends: tuple[HostEnd, ...]) -> None:
+    for end in ends:
+        with doing(f"remove interface {end.name!r} of the host"):
+            interfaces.delete(route, end.name, end.mac)
