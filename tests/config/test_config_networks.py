@@ -111,7 +111,7 @@ def test_what_there_can_be_once_is_there_once(changed, second, name):
         ({"destination": "10.0.0.1/8", "gateway": "192.0.2.1"}, ".destination"),
         ({"destination": "ten", "gateway": "192.0.2.1"}, ".destination"),
         ({"gateway": "192.0.2.1/24"}, ".gateway"),
-        ({"source": "0.0.0.0", "gateway": "192.0.2.1"}, ".source"),
+        ({"source": "::", "gateway": "192.0.2.1"}, ".source"),
         ({"destination": "10.0.0.0/8", "gateway": "2001:db8::1"}, ""),
         ({"interfaceName": "eth1"}, ".interfaceName"),
     ],
