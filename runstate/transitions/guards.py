@@ -52,9 +52,14 @@ def _impossible(attempt: Attempt, config: Config) -> list[str]:
         if offers(attempt.handlers, "check", room=room):
             try:
                 problems += ability(attempt.handlers, "check", None, room=room)(context)
-            except ConfigInvalid as error:
-                problems += error.problems or (str(error),)
+            except (ConfigInvalid, NotSupported) as error:
+                problems += getattr(error, "problems", ()) or (_as_problem(str(error)),)
     return problems
+
+
+def _as_problem(told: str) -> str:
+    """What runstate's kernel layer says, which knows no JSON paths, but names properties."""
+    return f"$.{told}" if told.startswith("linux.") else told
 
 
 def _refuse(attempt: Attempt, problems: list[str]) -> None:

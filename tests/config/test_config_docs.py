@@ -45,41 +45,15 @@ def test_braces_are_alternatives():
     assert expanded("a.b") == ["a.b"]
 
 
-def properties(resolve: Any, node: Any, file: str, name: str = "") -> Any:
-    """Each property below a node: its name in the tables, its schema, and the schema's file."""
-    node, file = resolve(node, file)
-    for part in (*node.get("allOf", ()), *node.get("anyOf", ())):
-        yield from properties(resolve, part, file, name)
-    if "items" in node:
-        yield from properties(resolve, node["items"], file, f"{name}[]")
-    if isinstance(node.get("additionalProperties"), dict):
-        yield from properties(resolve, node["additionalProperties"], file, f"{name}.*")
-    for key, child in node.get("properties", {}).items():
-        full = f"{name}.{key}".removeprefix(".")
-        yield full, child, file
-        if full not in PLATFORMS:
-            yield from properties(resolve, child, file, full)
-
-
-@pytest.fixture(scope="session")
-def specified(schemas):
-    """The schemas' properties by their names in the tables."""
-    root = {"$ref": "config-schema.json"}
-    return {
-        name: (child, file)
-        for name, child, file in properties(schemas.resolve, root, "config-schema.json")
-    }
-
-
-def test_each_property_has_a_line_and_each_line_a_property(specified):
-    assert len(specified) > 200
-    assert set(rows()) == set(specified)
+def test_each_property_has_a_line_and_each_line_a_property(schemas):
+    assert len(schemas.specified()) > 200
+    assert set(rows()) == set(schemas.specified())
 
 
 def test_a_property_without_a_line_would_be_noticed(schemas):
     colours: Any = {"colours": {"items": {"properties": {"a": {}}}}}
     root = {"properties": {"root": {"properties": colours}}}
-    names = [name for name, _, _ in properties(schemas.resolve, root, "config-schema.json")]
+    names = [name for name, _, _ in schemas.properties(root, "config-schema.json")]
     assert names == ["root", "root.colours", "root.colours[].a"]
 
 
@@ -125,71 +99,9 @@ def test_what_is_refused_is_said_to_be():
 # --- values ---------------------------------------------------------------------------------
 
 
-def sample(resolve: Any, node: Any, file: str) -> Any:
-    """A small value that a schema's node allows."""
-    node, file = resolve(node, file)
-    if "anyOf" in node:
-        return sample(resolve, node["anyOf"][0], file)
-    if "enum" in node:
-        return node["enum"][-1]
-    if node.get("type") == "array":
-        return [sample(resolve, node["items"], file)]
-    if node.get("type") in SCALARS:
-        return SCALARS[node["type"]](node)
-    return sample_object(resolve, node, file)
-
-
-SCALARS: dict[str, Any] = {
-    "boolean": lambda _node: True,
-    "integer": lambda node: node.get("maximum", 5),
-    "string": lambda node: next(
-        text
-        for text in ("text", "RLIMIT_AS", "2MB", "MB:0=1", "0-3", "c")
-        if re.search(node.get("pattern", ""), text)
-    ),
-}
-
-
-def sample_object(resolve: Any, node: Any, file: str) -> dict[str, Any]:
-    """What an object must have, or one thing that it may have."""
-    if "patternProperties" in node:
-        return {"key": "text"}
-    if isinstance(node.get("additionalProperties"), dict):
-        return {"key": sample(resolve, node["additionalProperties"], file)}
-    found: dict[str, Any] = {}
-    for part in (*node.get("allOf", ()), *node.get("anyOf", ())[:1]):
-        found |= sample_object(resolve, *resolve(part, file))
-    properties = node.get("properties", {})
-    for key in node.get("required", [] if found else list(properties)[:1]):
-        found[key] = sample(resolve, properties[key], file)
-    return found
-
-
-def with_value(resolve: Any, node: Any, file: str, parts: list[str], value: Any) -> Any:
-    """A small value of a node that has this value at the end of a path."""
-    if not parts:
-        return value
-    node, file = resolve(node, file)
-    first, *rest = parts
-    if first == "[]":
-        return [with_value(resolve, node["items"], file, rest, value)]
-    if first == "*":
-        return {"key": with_value(resolve, node["additionalProperties"], file, rest, value)}
-    for part in (node, *node.get("allOf", ()), *node.get("anyOf", ())):
-        found, where = resolve(part, file)
-        if first in found.get("properties", {}):
-            whole = sample_object(resolve, node, file)
-            whole[first] = with_value(resolve, found["properties"][first], where, rest, value)
-            return whole
-    raise LookupError(first)
-
-
-def test_a_value_of_each_property_comes_back(schemas, specified):
-    root = {"$ref": "config-schema.json"}
-    for name, (child, file) in specified.items():
-        value = sample(schemas.resolve, child, file)
-        parts = name.replace("[]", ".[]").split(".")
-        data = with_value(schemas.resolve, root, "config-schema.json", parts, value)
+def test_a_value_of_each_property_comes_back(schemas):
+    for name, (child, file) in schemas.specified().items():
+        data = schemas.with_property(name, schemas.sample(child, file))
         assert schemas.validator().is_valid(data), name
         loaded = Config.from_dict(data)
         assert loaded.to_dict() == data, name

@@ -1,1 +1,0 @@
-"""A whole Debian machine under emulation, for what the machine at hand cannot show."""
