@@ -124,7 +124,10 @@ def raise_failure(message: bytes, operations: Sequence[Operation]) -> None:
     """Raise what init reported, in the plan's own words."""
     failure = protocol.unpack_failure(message)
     if failure is None:
-        raise InitDied("init ended before it was ready, without saying why; was it killed?")
+        suspect = ", perhaps by its system call filter" if _filtered(operations) else ""
+        raise InitDied(
+            f"init ended before it was ready, without saying why; was it killed{suspect}?"
+        )
     index, number, text = failure
     if text.startswith(protocol.HOOK):
         from runstate.linux.hooks import raise_report  # noqa: PLC0415 - few have hooks
@@ -133,6 +136,12 @@ def raise_failure(message: bytes, operations: Sequence[Operation]) -> None:
     operation = operations[index].describe() if index < len(operations) else f"operation {index}"
     reason = explain_errno(number) if number else "failed"
     raise OperationFailed(operation, f"{reason}: {text}" if text else reason, number or None)
+
+
+def _filtered(operations: Sequence[Operation]) -> bool:
+    """Whether the process loads a system call filter before it reports."""
+    names = [operation.name for operation in operations]
+    return "load_seccomp" in names[: names.index("on_record") if "on_record" in names else None]
 
 
 def release(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from _socket import SCM_RIGHTS, SOL_SOCKET, socket
+from _socket import MSG_NOSIGNAL, SCM_RIGHTS, SHUT_RDWR, SOL_SOCKET, socket
 
 from runstate.init import kernel
 
@@ -31,8 +31,11 @@ def load_seccomp(init: Init, program: bytes, flags: int, agent: int, message: by
     connection = socket(fileno=init.extras[agent])
     rights = struct.Struct("i")
     listener = kernel.seccomp_filter(program, flags)
-    sent = connection.sendmsg([message], [(SOL_SOCKET, SCM_RIGHTS, rights.pack(listener))])
+    ancillary = [(SOL_SOCKET, SCM_RIGHTS, rights.pack(listener))]
+    # An agent that is gone is an error to be told of, not a signal to die of.
+    sent = connection.sendmsg([message], ancillary, MSG_NOSIGNAL)
     if sent < len(message):
-        connection.sendall(message[sent:])
+        connection.sendall(message[sent:], MSG_NOSIGNAL)
+    connection.shutdown(SHUT_RDWR)  # the engine has a copy of it
     connection.close()
     os.close(listener)
