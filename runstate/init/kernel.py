@@ -151,6 +151,7 @@ _sethostname = _prototype("sethostname", _str, ctypes.c_size_t)
 _setdomainname = _prototype("setdomainname", _str, ctypes.c_size_t)
 _prctl = _prototype("prctl", _int, _ulong, _ulong, _ulong, _ulong)
 _capset = _prototype("capset", _ptr, _ptr)
+_execve = _prototype("execve", _str, _ptr, _ptr)
 _madvise = _prototype("madvise", _ptr, ctypes.c_size_t, _int)
 # syscall(2) is variadic: every argument is passed as a long, as the kernel takes it.
 _syscall = _libc.syscall
@@ -459,3 +460,26 @@ def seccomp_filter(program: bytes | None, flags: int) -> int:
     if result > 0 and not flags & SECCOMP_FILTER_FLAG_NEW_LISTENER:
         raise OSError(errno.ESRCH, f"thread {result} has another filter")
     return int(result)
+
+
+_Strings = _str * 256  # made once, for all but the largest
+
+
+def strings(entries: list[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+    """Strings as execve(2) takes them."""
+    if any(b"\0" in entry for entry in entries):
+        raise OSError(errno.EINVAL, "a NUL byte ends a string")
+    array = (_Strings if len(entries) < 256 else _str * (len(entries) + 1))()
+    for index, entry in enumerate(entries):
+        array[index] = entry
+    return array
+
+
+def execve(
+    path: bytes,
+    arguments: ctypes.Array[ctypes.c_char_p] | None,
+    environment: ctypes.Array[ctypes.c_char_p] | None,
+) -> None:
+    """execve(2); returns only to raise."""
+    _execve(path, arguments, environment)
+    _fail(os.fsdecode(path))

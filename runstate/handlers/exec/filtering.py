@@ -3,13 +3,15 @@
 Where it is loaded follows from what the kernel and the agent need:
 
 - With no_new_privs anyone may load a filter, so it comes last, directly before execve(2), and
-  the profile need not allow anything that only init does.
+  that is the only call which the profile has to allow for the program to start.
 - Without it, CAP_SYS_ADMIN is needed (seccomp(2)), so it comes before the capabilities are set;
   and what init still does has to pass the filter: capset, prctl, umask, newfstatat, faccessat2,
-  sendto, recvfrom, close, madvise, openat, write, execve.
+  openat, fstat, read, close, close_range, sendto, recvfrom, write, brk, mmap, munmap, madvise and
+  execve. As runc has it; the profiles of engines allow all of these.
 - An agent is told while the container is being created, before the process reports that it is
   ready: an agent that cannot be told is an error of `create`, and none has a connection that
   waits for `start`. What init does after that has to pass the filter, or the agent, too.
+- Hooks that run inside before the program are filtered like it.
 """
 
 from __future__ import annotations

@@ -67,8 +67,9 @@ def compile_further(
         ),
         *load.before_ready,
         operations.on_record(keep_channel=True),
+        operations.prepare_program(*command(process)),
         *load.last,
-        operations.execute(*command(process)),
+        operations.execute(process.args),
     ]
 
 

@@ -25,7 +25,7 @@ from runstate.linux.cgroups.cgroup import Cgroup
 from runstate.linux.handshake import Handshake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from runstate.config import Config
     from runstate.linux.launcher import Child
@@ -376,14 +376,24 @@ class LinuxExec:
             *load.before_ready,
             operations.on_record(),
             operations.wait_in_fifo(first),
-            *load.last,
-            *lifecycle.before_program(context),
-            operations.execute(*command(config.process)),
+            *_last(context, load.last),
+            operations.execute(config.process.args),
         ]
         return tuple(plan)
 
 
 _USER = kernel.CLONE_NEWUSER
+
+
+def _last(context: HandlerContext, load: Iterable[Operation]) -> list[Operation]:
+    """What is left to do before the program.
+
+    What runs inside before it, from the container's own files, is filtered like it, as runc has
+    it; without such hooks the filter comes last of all, and need allow nothing but execve(2).
+    """
+    hooks = lifecycle.before_program(context)
+    prepare = operations.prepare_program(*command(context.config.process))
+    return [*load, *hooks, prepare] if hooks else [prepare, *load]
 
 
 def _join(cgroup: Cgroup, first: int) -> Operation:

@@ -171,7 +171,7 @@ class ProcessExec:
         plan = [
             *_compile_program(spec.process),
             operations.on_record(keep_channel=True),
-            _execute(spec.process),
+            *_execute(spec.process),
         ]
         child = lifecycle.start_process(lambda _child: plan, spec.stdio, [], None, context)
         try:
@@ -209,7 +209,7 @@ class ProcessExec:
             operations.on_record(),
             operations.wait_in_fifo(0),
             *lifecycle.before_program(context),
-            _execute(process),
+            *_execute(process),
         )
 
 
@@ -232,8 +232,11 @@ def _compile_program(process: Any) -> list[Operation]:
     ]
 
 
-def _execute(process: Any) -> Operation:
-    return operations.execute(process.args, variables(process.env))
+def _execute(process: Any) -> list[Operation]:
+    return [
+        operations.prepare_program(process.args, variables(process.env)),
+        operations.execute(process.args),
+    ]
 
 
 def _signal_group(leader: ProcessIdentity, number: int) -> None:

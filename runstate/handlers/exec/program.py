@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runstate.linux import capabilities, operations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from runstate.config.linux import Linux
     from runstate.linux.operations import Operation
@@ -51,7 +51,7 @@ def compile_program(
     linux: Linux | None,
     *,
     own_userns: bool,
-    with_rights: Iterable[Operation] = (),
+    with_rights: Sequence[Operation] = (),
 ) -> list[Operation]:
     """The process's limits, rights, user and place, up to finding its executable.
 
@@ -59,7 +59,7 @@ def compile_program(
         process: The ``process`` object of the config, a :class:`runstate.config.Process`.
         linux: The config's Linux part.
         own_userns: Whether the process lives in a user namespace of the container's own.
-        with_rights: What needs capabilities that the process may not keep.
+        with_rights: What needs CAP_SYS_ADMIN, which the process may not keep.
     """
     user = process.user
     uid = user.uid or 0 if user is not None else 0
@@ -90,6 +90,10 @@ def compile_program(
     plan.append(operations.set_user(uid, gid, groups, may_keep=own_userns))
     if uid:
         plan.append(operations.chdir(process.cwd))
+    if with_rights and uid:
+        # What the change of user has taken away is still permitted.
+        admin = capabilities.mask_of(["CAP_SYS_ADMIN"])
+        plan.append(operations.set_capabilities(admin, permitted | admin, inheritable, 0))
     plan += with_rights
     # The kernel raises only what is permitted and inheritable (capabilities(7)); more is
     # left out, as runc does, because `runc spec` itself asks for more.

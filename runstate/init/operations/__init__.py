@@ -71,6 +71,7 @@ OPERATIONS: dict[Any, Callable[..., None]] = {
         synchronising.open_proc,
         synchronising.wait_in_fifo,
         seccomp.load_seccomp,
+        process.prepare_program,
         process.execute,
     )
 }

@@ -10,6 +10,9 @@ from runstate.init import kernel
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
+    from ctypes import Array, c_char_p
+
+    Program = tuple[bytes, Array[c_char_p] | None, Array[c_char_p] | None]
 
 DIRECTORY = os.O_PATH | os.O_DIRECTORY
 
@@ -36,6 +39,7 @@ class Init:
         arrived: Whether this process is in its working directory.
         executable: The program's path, once it is found.
         home: The value of $HOME where the configuration has none, once it is found.
+        program: What execve(2) takes, once it is prepared.
     """
 
     def __init__(self, channel: socket, extras: tuple[int, ...], unshared: int) -> None:
@@ -48,6 +52,7 @@ class Init:
         self.arrived = False
         self.executable = ""
         self.home = ""
+        self.program: Program = (b"", None, None)
 
     def report(self, message: bytes) -> None:
         """Tell the engine: over the channel, or over the fifo once the channel is closed."""

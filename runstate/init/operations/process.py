@@ -219,15 +219,26 @@ def _home_in(line: bytes, uid: bytes) -> str:
     return os.fsdecode(fields[5])
 
 
-def execute(init: Init, arguments: list[str], environment: dict[str, str]) -> None:
-    """execve(2), with no descriptor but the standard streams and what tells of a failure.
+def prepare_program(init: Init, arguments: list[str], environment: dict[str, str]) -> None:
+    """Do what execve(2) needs, so that nothing but that call is left to pass a filter.
 
-    All close on it; before it, a path through /proc/self/fd would lead out of the container.
+    Its arguments are laid out in memory: even to ask for more memory is a system call. All
+    descriptors but the standard streams and what tells of a failure are closed: they would close
+    on exec, but before it a path through /proc/self/fd would lead out of the container.
     """
+    if init.home and not environment.get("HOME"):
+        environment["HOME"] = init.home
+    init.program = (
+        os.fsencode(init.executable),
+        kernel.strings([os.fsencode(each) for each in arguments]),
+        kernel.strings([os.fsencode(f"{name}={value}") for name, value in environment.items()]),
+    )
     kept = init.fifo if init.fifo >= 0 else init.channel.fileno()
     if kept > 3:
         kernel.close_range(3, kept - 1)
     kernel.close_range(kept + 1, 0xFFFFFFFF)
-    if init.home and not environment.get("HOME"):
-        environment["HOME"] = init.home
-    os.execve(init.executable, arguments, environment)  # noqa: S606 - a shell is not wanted
+
+
+def execute(init: Init, _arguments: list[str]) -> None:
+    """execve(2)."""
+    kernel.execve(*init.program)

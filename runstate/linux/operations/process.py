@@ -88,9 +88,14 @@ def find_home(uid: int) -> Operation:
     return Operation("find_home", (uid,))
 
 
-def execute(arguments: Sequence[str], environment: Mapping[str, str]) -> Operation:
-    """Become the program."""
-    return Operation("execute", (list(arguments), dict(environment)))
+def prepare_program(arguments: Sequence[str], environment: Mapping[str, str]) -> Operation:
+    """Lay out what the program gets, and keep no descriptors but its standard streams."""
+    return Operation("prepare_program", (list(arguments), dict(environment)))
+
+
+def execute(arguments: Sequence[str]) -> Operation:
+    """Become the program that is prepared."""
+    return Operation("execute", (list(arguments),))
 
 
 def _user_words(uid: int, gid: int, groups: list[int], _may_keep: bool) -> str:
@@ -126,5 +131,9 @@ WORDS: dict[str, Callable[..., str]] = {
     "umask": lambda value: f"set the umask {value:04o}",
     "find_executable": lambda name, _search: f"find the executable {name}",
     "find_home": lambda uid: f"find the home directory of user {uid}",
-    "execute": lambda arguments, _environment: f"execute {shlex.join(arguments)}",
+    "prepare_program": lambda _arguments, environment: (
+        f"prepare the program's {len(environment)} variables, and close all descriptors but its"
+        " standard streams"
+    ),
+    "execute": lambda arguments: f"execute {shlex.join(arguments)}",
 }

@@ -62,10 +62,10 @@ class Agent:
             ready = dict(poll.poll())
             if self._stop in ready:
                 return
-            for fd in ready:
+            for fd, events in ready.items():
                 if fd == self._listener.fileno():
                     poll.register(self._accept(), select.POLLIN)
-                elif ready[fd] & select.POLLIN:
+                elif events & select.POLLIN:
                     self._answer(fd)
                 else:  # every process with the filter is gone
                     poll.unregister(fd)
