@@ -13,23 +13,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from runstate.config.memo import remembered
 from runstate.config.problems import abbreviate, json_path
 from runstate.config.section import Section, layout
-from runstate.linux.mounts import parse_options
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from runstate.config.spec import Config, Mount
+    from runstate.config.spec import Config
 
     Path = tuple[str | int, ...]
 
 REFUSED = (
-    "mounts[].uidMappings",
-    "mounts[].gidMappings",
     "process.commandLine",
     "process.user.username",
     "linux.namespaces[].path",
     "linux.timeOffsets",
-    "linux.mountLabel",
     "linux.resources.blockIO.leafWeight",
     "linux.resources.blockIO.weightDevice[].leafWeight",
 )
@@ -68,21 +64,6 @@ ZERO_IS_UNSET = frozenset(
 NAMESPACES = frozenset({"pid", "network", "ipc", "uts", "mount", "cgroup", "user"})
 """The types of namespaces that can be made."""
 
-_ATTRIBUTES = ("ro", "nosuid", "nodev", "noexec", "nodiratime", "relatime", "noatime")
-_MORE_ATTRIBUTES = ("rw", "suid", "dev", "exec", "diratime", "norelatime", "atime")
-_LAST_ATTRIBUTES = ("strictatime", "nostrictatime", "symfollow", "nosymfollow")
-
-REFUSED_MOUNT_OPTIONS = frozenset(
-    {
-        "idmap",
-        "ridmap",
-        "tmpcopyup",
-        # mount_setattr(2) with AT_RECURSIVE: the same words as the flags', after an r.
-        *(f"r{name}" for name in (*_ATTRIBUTES, *_MORE_ATTRIBUTES, *_LAST_ATTRIBUTES)),
-    }
-)
-"""Options of mounts that are not data for the filesystem, and are not done yet."""
-
 NOT_YET = "not supported yet"
 
 _Tree: TypeAlias = "dict[str, _Tree]"
@@ -112,8 +93,6 @@ def unsupported(config: Config) -> list[str]:
         config: A configuration as :func:`runstate.config.load` gives it.
     """
     problems = [f"{json_path(path)}: {words}" for path, words in _refused(config)]
-    for index, mount in enumerate(config.mounts):
-        problems += _mount_options(("mounts", index, "options"), mount)
     for index, namespace in enumerate(config.linux.namespaces if config.linux else ()):
         if namespace.type not in NAMESPACES:
             path = json_path(("linux", "namespaces", index, "type"))
@@ -166,16 +145,3 @@ def _asks_nothing(value: Any, name: str) -> bool:
     if value is None or value is False or value in ("", (), [], {}):
         return True
     return name in ZERO_IS_UNSET and value == 0
-
-
-def _mount_options(path: Path, mount: Mount) -> Iterator[str]:
-    options = mount.options
-    bind = mount.type == "bind" or "bind" in options or "rbind" in options
-    for index, option in enumerate(options):
-        if option.partition("=")[0] in REFUSED_MOUNT_OPTIONS:
-            yield f"{json_path((*path, index))}: the option {abbreviate(option)} is {NOT_YET}"
-        elif bind and parse_options((option,)).data:
-            # The kernel would ignore it: a bind mount has no file system to pass it to.
-            yield (
-                f"{json_path((*path, index))}: {abbreviate(option)} means nothing for a bind mount"
-            )

@@ -49,7 +49,8 @@ def validate(config: Config) -> list[str]:
     else:
         problems += check_process(("process",), config.process)
     for index, mount in enumerate(config.mounts):
-        problems += check_mount(("mounts", index), mount)
+        own_ids = "user" in namespace_types(config)
+        problems += check_mount(("mounts", index), mount, own_ids=own_ids)
     if config.hooks is not None:
         from runstate.config.validation_hooks import check_hooks  # noqa: PLC0415 - few have any
 

@@ -72,6 +72,7 @@ MOUNT_ATTR_NOATIME = 0x10
 MOUNT_ATTR_STRICTATIME = 0x20
 MOUNT_ATTR__ATIME = 0x70  # the mask of the access time settings
 MOUNT_ATTR_NODIRATIME = 0x80
+MOUNT_ATTR_IDMAP = 0x100000
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
 MNT_DETACH = 2
@@ -79,15 +80,15 @@ OPEN_TREE_CLONE = 1
 MOVE_MOUNT_F_EMPTY_PATH = 0x04
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
 
-FSOPEN_CLOEXEC = FSMOUNT_CLOEXEC = 1
-FSCONFIG_SET_STRING = 1
-FSCONFIG_CMD_CREATE = 6
-
 # openat2(2)
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
+
+# statfs(2)
+PROC_SUPER_MAGIC = 0x9FA0
 
 # prctl(2)
 PR_SET_DUMPABLE = 4
@@ -114,9 +115,6 @@ _MADV_DONTNEED = 4
 _SYS_MOUNT_SETATTR = 442
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
-_SYS_FSOPEN = 430
-_SYS_FSCONFIG = 431
-_SYS_FSMOUNT = 432
 _SYS_CLONE3 = 435
 _SYS_CLOSE_RANGE = 436
 _SYS_OPENAT2 = 437
@@ -152,6 +150,7 @@ _setdomainname = _prototype("setdomainname", _str, ctypes.c_size_t)
 _prctl = _prototype("prctl", _int, _ulong, _ulong, _ulong, _ulong)
 _capset = _prototype("capset", _ptr, _ptr)
 _execve = _prototype("execve", _str, _ptr, _ptr)
+_fstatfs = _prototype("fstatfs", _int, _ptr)
 _madvise = _prototype("madvise", _ptr, ctypes.c_size_t, _int)
 # syscall(2) is variadic: every argument is passed as a long, as the kernel takes it.
 _syscall = _libc.syscall
@@ -177,6 +176,14 @@ def syscall(number: int, *arguments: Any) -> int:
     if number < 0:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     result = _syscall(_long(number), *(_long(a) if isinstance(a, int) else a for a in arguments))
+    if result < 0:
+        _fail()
+    return int(result)
+
+
+def system_call(number: int, *arguments: object) -> int:
+    """syscall(2), for what only one module needs; each argument as ctypes has it."""
+    result = _syscall(_long(number), *arguments)
     if result < 0:
         _fail()
     return int(result)
@@ -219,35 +226,6 @@ def move_mount(tree: int, target: int) -> None:
         _fail()
 
 
-def mount_detached(fstype: str, options: dict[str, str]) -> int:
-    """fsopen(2), fsconfig(2), fsmount(2): a new mount that is nowhere in the tree.
-
-    The mount is as long as its descriptor, which is what this returns.
-    """
-    context = _syscall(_long(_SYS_FSOPEN), _str(fstype.encode()), _long(FSOPEN_CLOEXEC))
-    if context < 0:
-        _fail(fstype)
-    try:
-        for key, value in options.items():
-            _fsconfig(context, FSCONFIG_SET_STRING, key.encode(), os.fsencode(value))
-        _fsconfig(context, FSCONFIG_CMD_CREATE, None, None)
-        mount_fd = _syscall(
-            _long(_SYS_FSMOUNT), _long(context), _long(FSMOUNT_CLOEXEC), _long(MOUNT_ATTR_RDONLY)
-        )
-        if mount_fd < 0:
-            _fail(fstype)
-        return int(mount_fd)
-    finally:
-        os.close(context)
-
-
-def _fsconfig(context: int, command: int, key: bytes | None, value: bytes | None) -> None:
-    if _syscall(
-        _long(_SYS_FSCONFIG), _long(context), _long(command), _str(key), _str(value), _long(0)
-    ):
-        _fail(os.fsdecode(value or b""))
-
-
 class _MountAttr(ctypes.Structure):
     _fields_ = (
         ("attr_set", ctypes.c_uint64),
@@ -258,10 +236,16 @@ class _MountAttr(ctypes.Structure):
 
 
 def mount_setattr(
-    dirfd: int, *, attr_set: int, attr_clr: int = 0, propagation: int = 0, recursive: bool = False
+    dirfd: int,
+    *,
+    attr_set: int = 0,
+    attr_clr: int = 0,
+    propagation: int = 0,
+    userns: int = 0,
+    recursive: bool = False,
 ) -> None:
     """mount_setattr(2) of the mount that a descriptor stands for."""
-    attr = _MountAttr(attr_set, attr_clr, propagation, 0)
+    attr = _MountAttr(attr_set, attr_clr, propagation, userns)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     if _syscall(
         _long(_SYS_MOUNT_SETATTR),
@@ -272,6 +256,18 @@ def mount_setattr(
         _long(ctypes.sizeof(attr)),
     ):
         _fail()
+
+
+# struct statfs begins with f_type, a long, wherever Linux has it.
+_Statfs = _long * 32
+
+
+def filesystem_type(fd: int) -> int:
+    """fstatfs(2): the magic number of the file system that a descriptor is in."""
+    found = _Statfs()
+    if _fstatfs(fd, found):
+        _fail()
+    return int(found[0])
 
 
 def pivot_root(new_root: str, put_old: str) -> None:

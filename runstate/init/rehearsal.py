@@ -21,9 +21,9 @@ _TIMES = 16  # a function is specialized from its eighth call on; what it calls,
 _STAGE = "/sys"  # a directory that every host has; a tmpfs is put over it
 
 _PLAN: list[tuple[object, ...]] = [
-    ("mount", "tmpfs", "/dev", "tmpfs", kernel.MS_NOSUID, "mode=755", 0),
-    ("mount", "proc", "/proc", "proc", 0, "", 0),
-    ("bind", "/proc/self", "/dev/deep/bound", False, kernel.MOUNT_ATTR_RDONLY, 0, 0),
+    ("mount", "tmpfs", "/dev", "tmpfs", kernel.MS_NOSUID, "mode=755", ()),
+    ("mount", "proc", "/proc", "proc", 0, "", ()),
+    ("bind", "/proc/self", "/dev/deep/bound", False, kernel.MOUNT_ATTR_RDONLY, 0, ()),
     ("mknod", "/dev/fifo", stat.S_IFIFO | 0o666, 0, 0, None, False),
     ("symlink", "/proc/self/fd", "/dev/fd"),
     ("mask", "/dev/fifo"),

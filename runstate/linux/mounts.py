@@ -76,6 +76,17 @@ _FLAGS: dict[str, tuple[int, bool]] = {
     "symfollow": (kernel.MS_NOSYMFOLLOW, True),
     "sync": (kernel.MS_SYNCHRONOUS, False),
 }
+# The three ways of access times: one of them is in force, so a later option replaces another.
+_ATIME = kernel.MS_NOATIME | kernel.MS_RELATIME | kernel.MS_STRICTATIME
+# Options with an r before them are for all that is mounted below, too (mount_setattr(2)).
+_RECURSIVE: dict[str, tuple[int, bool]] = {
+    f"r{name}": _FLAGS[name]
+    for name in (
+        "atime", "dev", "diratime", "exec", "noatime", "nodev", "nodiratime", "noexec",
+        "norelatime", "nostrictatime", "nosuid", "nosymfollow", "relatime", "ro", "rw",
+        "strictatime", "suid", "symfollow",
+    )
+}  # fmt: skip
 _PROPAGATION: dict[str, int] = {
     name: flag
     for plain, bit in (
@@ -86,18 +97,21 @@ _PROPAGATION: dict[str, int] = {
     )
     for name, flag in ((plain, bit), ("r" + plain, bit | kernel.MS_REC))
 }
-# mount(2) flag: (attribute to set, attributes to clear first)
-_ATTRIBUTES: tuple[tuple[int, int, int], ...] = (
-    (kernel.MS_RDONLY, kernel.MOUNT_ATTR_RDONLY, 0),
-    (kernel.MS_NOSUID, kernel.MOUNT_ATTR_NOSUID, 0),
-    (kernel.MS_NODEV, kernel.MOUNT_ATTR_NODEV, 0),
-    (kernel.MS_NOEXEC, kernel.MOUNT_ATTR_NOEXEC, 0),
-    (kernel.MS_NODIRATIME, kernel.MOUNT_ATTR_NODIRATIME, 0),
-    (kernel.MS_NOSYMFOLLOW, kernel.MOUNT_ATTR_NOSYMFOLLOW, 0),
-    (kernel.MS_NOATIME, kernel.MOUNT_ATTR_NOATIME, kernel.MOUNT_ATTR__ATIME),
-    (kernel.MS_STRICTATIME, kernel.MOUNT_ATTR_STRICTATIME, kernel.MOUNT_ATTR__ATIME),
-    (kernel.MS_RELATIME, 0, kernel.MOUNT_ATTR__ATIME),
+# mount(2) flags that a bind mount has of its own; the others are its file system's.
+_ATTRIBUTES: tuple[tuple[int, int], ...] = (
+    (kernel.MS_RDONLY, kernel.MOUNT_ATTR_RDONLY),
+    (kernel.MS_NOSUID, kernel.MOUNT_ATTR_NOSUID),
+    (kernel.MS_NODEV, kernel.MOUNT_ATTR_NODEV),
+    (kernel.MS_NOEXEC, kernel.MOUNT_ATTR_NOEXEC),
+    (kernel.MS_NODIRATIME, kernel.MOUNT_ATTR_NODIRATIME),
+    (kernel.MS_NOSYMFOLLOW, kernel.MOUNT_ATTR_NOSYMFOLLOW),
+    (kernel.MS_NOATIME, kernel.MOUNT_ATTR_NOATIME),
+    (kernel.MS_STRICTATIME, kernel.MOUNT_ATTR_STRICTATIME),
 )
+_OF_FILE_SYSTEM = (
+    kernel.MS_SYNCHRONOUS | kernel.MS_MANDLOCK | kernel.MS_DIRSYNC | kernel.MS_I_VERSION
+    | kernel.MS_LAZYTIME
+)  # fmt: skip
 
 
 @frozen
@@ -107,14 +121,20 @@ class MountOptions:
     Attributes:
         flags: mount(2) flags to set.
         cleared: mount(2) flags that an option such as ``rw`` or ``exec`` clears.
-        propagation: The propagation flags, applied by a call of their own.
         data: What is left, for the file system itself.
+        propagation: The propagation flags in their order, each applied by a call of its own.
+        below: mount(2) flags to set, and to clear, on all that is mounted below, too.
+        idmap: MS_BIND if the mount is to have mapped ids, with MS_REC what is below it as well.
+        copy_up: Whether a tmpfs gets a copy of what it covers.
     """
 
     flags: int
     cleared: int
-    propagation: int
     data: str
+    propagation: tuple[int, ...] = ()
+    below: tuple[int, int] = (0, 0)
+    idmap: int = 0
+    copy_up: bool = False
 
     @property
     def bind(self) -> bool:
@@ -123,34 +143,60 @@ class MountOptions:
 
     def attributes(self) -> tuple[int, int]:
         """The mount_setattr(2) attributes to set and to clear."""
-        set_, clear = 0, 0
-        for flag, attribute, before in _ATTRIBUTES:
-            if self.flags & flag:
-                set_ |= attribute
-                clear |= before
-            elif self.cleared & flag:
-                clear |= attribute or before
-        return set_, clear
+        return attributes_of(self.flags, self.cleared)
+
+
+def attributes_of(flags: int, cleared: int) -> tuple[int, int]:
+    """The mount_setattr(2) attributes to set and to clear, for mount(2) flags."""
+    set_, clear = 0, 0
+    for flag, attribute in _ATTRIBUTES:
+        if flags & flag:
+            set_ |= attribute
+        elif cleared & flag:
+            clear |= attribute
+    if (flags | cleared) & _ATIME:
+        # The kernel takes these together or not at all; none of them is relatime.
+        clear |= kernel.MOUNT_ATTR__ATIME
+    return set_, clear
+
+
+def _apply(name: tuple[int, bool], flags: int, cleared: int) -> tuple[int, int]:
+    flag, clears = name
+    if clears:
+        return flags & ~flag, cleared | flag
+    if flag & _ATIME:
+        flags &= ~_ATIME
+    return flags | flag, cleared & ~flag
 
 
 def parse_options(options: Iterable[str]) -> MountOptions:
     """Take mount options apart; a later one wins over an earlier."""
-    flags = cleared = propagation = 0
-    data = []
+    flags = cleared = idmap = 0
+    propagation, data = [], []
+    below = (0, 0)
+    copy_up = False
     for option in options:
         if option in _FLAGS:
-            flag, clears = _FLAGS[option]
-            if clears:
-                flags &= ~flag
-                cleared |= flag
-            else:
-                flags |= flag
-                cleared &= ~flag
+            flags, cleared = _apply(_FLAGS[option], flags, cleared)
         elif option in _PROPAGATION:
-            propagation = _PROPAGATION[option]
+            propagation.append(_PROPAGATION[option])
+        elif option in _RECURSIVE:
+            below = _apply(_RECURSIVE[option], *below)
+        elif option == "idmap":
+            idmap = kernel.MS_BIND
+        elif option == "ridmap":
+            idmap = kernel.MS_BIND | kernel.MS_REC
+        elif option == "tmpcopyup":
+            copy_up = True
         else:
             data.append(option)
-    return MountOptions(flags, cleared, propagation, ",".join(data))
+    return MountOptions(flags, cleared, ",".join(data), tuple(propagation), below, idmap, copy_up)
+
+
+def means_nothing(option: str) -> bool:
+    """Whether a bind mount would ignore this option: it is about file systems."""
+    found = parse_options((option,))
+    return bool(found.data or found.copy_up or found.flags & _OF_FILE_SYSTEM)
 
 
 def flag_names(flags: int) -> str:

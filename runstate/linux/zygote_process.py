@@ -13,7 +13,7 @@ import sys
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 
 from runstate.errors import NotSupported, OperationFailed
-from runstate.init import kernel
+from runstate.init import fscontext, kernel
 
 BOOTSTRAP = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); "
@@ -121,7 +121,9 @@ def _sealed_interpreter() -> tuple[int, str]:
     # Without an upper layer there have to be two lower ones; any second one will do.
     layers = f"{directory}:{os.path.dirname(os.__file__)}"
     try:
-        mount = kernel.mount_detached("overlay", {"source": "runstate", "lowerdir": layers})
+        mount = fscontext.mount_detached(
+            "overlay", {"source": "runstate", "lowerdir": layers}, kernel.MOUNT_ATTR_RDONLY
+        )
     except OSError:
         image = _sealed_copy(path)
         return image, f"/proc/self/fd/{image}"

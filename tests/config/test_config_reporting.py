@@ -99,7 +99,9 @@ def test_without_being_asked_loading_says_nothing_of_rules(default):
 
 
 def test_what_handlers_say_of_the_rest_is_said_of_the_whole(default):
-    config = load(default({"mounts": [{"destination": ""}, {"destination": "/a"}]}))
+    config = load(
+        default({"mounts": [{"destination": "", "type": "a"}, {"destination": "/a", "type": "b"}]})
+    )
     rest, problems = rest_of(config.to_dict(), validate(config))
     assert len(problems) == 1
     assert rest is not None

@@ -68,11 +68,20 @@ def mapping(container_id, host_id, size):
         ({"linux": None}, ["$.hostname"]),
         ({"domainname": "d" * 65}, ["$.domainname"]),
         ({"annotations": {"": "x"}}, ["$.annotations"]),
-        ({"mounts": [{"destination": ""}]}, ["$.mounts[0].destination"]),
+        ({"mounts": [{"destination": "", "type": "tmpfs"}]}, ["$.mounts[0].destination"]),
         ({"mounts": [{"destination": "/x", "type": "bind"}]}, ["$.mounts[0].source"]),
         ({"mounts": [{"destination": "/x", "options": ["rbind"]}]}, ["$.mounts[0].source"]),
         (
-            {"mounts": [{"destination": "/x", "uidMappings": [mapping(0, 1, 1)]}]},
+            {
+                "mounts": [
+                    {
+                        "destination": "/x",
+                        "type": "bind",
+                        "source": "/",
+                        "uidMappings": [mapping(0, 1, 1)],
+                    }
+                ]
+            },
             ["$.mounts[0].gidMappings"],
         ),
         ({"hooks.prestart": [{"path": "hook"}]}, ["$.hooks.prestart[0].path"]),
@@ -183,7 +192,7 @@ def test_a_breach_is_found_at_its_path(changed, change, paths):
         {"process.rlimits": [{"type": "RLIMIT_CORE", "soft": 2**64 - 1, "hard": 2**64 - 1}]},
         {"hostname": "h" * 64},
         {"hostname": "", "linux.namespaces": [{"type": "mount"}]},
-        {"mounts": [{"destination": "relative"}]},
+        {"mounts": [{"destination": "relative", "type": "tmpfs"}]},
         {"linux.namespaces": [*NAMESPACES, {"type": "user", "path": "/proc/1/ns/user"}]},
         {
             "linux.namespaces": USER_NAMESPACE,

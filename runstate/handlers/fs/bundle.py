@@ -67,7 +67,8 @@ class BundleFilesystem:
 
     def preview(self, context: HandlerContext) -> tuple[Operation, ...]:
         """The operations of ``run``."""
-        return compile_rootfs(context, [operations.bind_rootfs(self._rootfs(context))])
+        rootfs = self._rootfs(context)
+        return compile_rootfs(context, rootfs, [operations.bind_rootfs(rootfs)])
 
     def destroy(self, context: HandlerContext) -> Substate:
         """Nothing of ours is on the host; the rootfs is the user's."""

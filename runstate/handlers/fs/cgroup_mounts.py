@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def compile_cgroup_mount(
-    context: HandlerContext, target: str, options: MountOptions
+    context: HandlerContext, kind: str, target: str, options: MountOptions
 ) -> Iterator[Operation]:
     """The operations for one mount of type ``cgroup`` or ``cgroup2``."""
     layout = detect()
@@ -34,11 +34,11 @@ def compile_cgroup_mount(
     own_namespace = context.config.linux is not None and any(
         n.type == "cgroup" for n in context.config.linux.namespaces
     )
-    if layout.mode == "unified" and layout.unified is not None:
+    if layout.unified is not None and (kind == "cgroup2" or layout.mode == "unified"):
         yield _hierarchy(layout.unified, target, options, paths, own_namespace=own_namespace)
         return
     flags = options.flags & ~kernel.MS_RDONLY
-    yield operations.mount("tmpfs", target, "tmpfs", flags, "mode=755")
+    yield operations.mount("tmpfs", target, "tmpfs", flags, "mode=755", options.propagation)
     for hierarchy in layout.legacy:
         name = os.path.basename(hierarchy.mount_point)
         where = f"{target}/{name}"
@@ -61,15 +61,26 @@ def _hierarchy(
 ) -> Operation:
     if own_namespace:
         if not hierarchy.names:
-            return operations.mount("cgroup2", target, "cgroup2", options.flags, options.data)
+            return operations.mount(
+                "cgroup2", target, "cgroup2", options.flags, options.data, options.propagation
+            )
         # A named hierarchy has no controllers, which its mount options must say (cgroups(7)).
         data = ",".join(f"none,{name}" if "=" in name else name for name in hierarchy.names)
-        return operations.mount("cgroup", target, "cgroup", options.flags, data)
+        return operations.mount(
+            "cgroup", target, "cgroup", options.flags, data, options.propagation
+        )
     source = next(
         (paths[name] for name in (*hierarchy.names, "") if name in paths), hierarchy.own_directory
     )
     attributes, cleared = options.attributes()
-    return operations.bind(source, target, recursive=True, attributes=attributes, cleared=cleared)
+    return operations.bind(
+        source,
+        target,
+        recursive=True,
+        attributes=attributes,
+        cleared=cleared,
+        propagation=options.propagation,
+    )
 
 
 def _container_paths(context: HandlerContext) -> dict[str, str]:

@@ -157,7 +157,7 @@ class HostFilesystem:
             operations.mount("tmpfs", "/run", "tmpfs", hidden, "mode=755,size=20%"),
             operations.mount("tmpfs", "/tmp", "tmpfs", hidden, "mode=1777,size=50%"),  # noqa: S108
         ]
-        return compile_rootfs(context, [overlay], mounts)
+        return compile_rootfs(context, options.mount_point, [overlay], mounts)
 
 
 def _in_userns(context: HandlerContext) -> bool:

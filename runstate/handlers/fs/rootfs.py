@@ -2,24 +2,23 @@
 
 Pure: reads nothing, changes nothing. The order is the runtime spec's (config.md, Mounts;
 config-linux.md, Default Devices, Masked Paths): rootfs, mounts, devices, links, hidden paths,
-and last the pivot, after which the host is out of sight.
+then the pivot, after which the host is out of sight, and last what makes things read-only
+that had to be written to until then.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from runstate.handlers.fs.cgroup_mounts import compile_cgroup_mount
 from runstate.handlers.fs.devices import compile_devices
+from runstate.handlers.fs.mounts import binds_dev, compile_mounts
 from runstate.init import kernel
 from runstate.linux import operations
-from runstate.linux.mounts import parse_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from runstate.config import Config, Mount, Process
+    from runstate.config import Process
     from runstate.handlers.contract import HandlerContext
     from runstate.linux.operations import Operation
 
@@ -29,63 +28,68 @@ _PROPAGATION = {
     "slave": kernel.MS_SLAVE,
     "unbindable": kernel.MS_UNBINDABLE,
 }
+_SLAVE = kernel.MS_SLAVE | kernel.MS_REC
 
 
 def compile_rootfs(
-    context: HandlerContext, rootfs: Iterable[Operation], extra_mounts: Iterable[Operation] = ()
+    context: HandlerContext,
+    path: str,
+    rootfs: Iterable[Operation],
+    extra_mounts: Iterable[Operation] = (),
 ) -> tuple[Operation, ...]:
     """All operations of a filesystem handler.
 
     Args:
         context: The container's.
+        path: The directory on the host that the root file system is mounted on.
         rootfs: What makes the root file system a mount (``bind_rootfs``, ``overlay_host``).
         extra_mounts: Mounts of the handler's own, before the config's.
     """
     config = context.config
-    compiled = [operations.set_propagation("/", kernel.MS_SLAVE | kernel.MS_REC)]
+    linux = config.linux
+    wanted = linux.rootfs_propagation if linux is not None else None
+    compiled = list(_propagation_before(wanted, path))
     compiled += rootfs
     compiled += extra_mounts
-    for mount in config.mounts:
-        compiled += _compile_mount(context, mount)
-    compiled += compile_devices(config, dev_is_bound=_binds_dev(config))
+    mounts, late = compile_mounts(context)
+    compiled += mounts
+    compiled += compile_devices(config, dev_is_bound=binds_dev(config))
     if config.process is not None and config.process.terminal:
         compiled.append(_compile_console(config.process))
-    if config.linux is not None:
-        compiled += (operations.make_readonly(path) for path in config.linux.readonly_paths)
-        compiled += (operations.mask(path) for path in config.linux.masked_paths)
+    if linux is not None:
+        compiled += (operations.make_readonly(path) for path in linux.readonly_paths)
+        compiled += (operations.mask(path) for path in linux.masked_paths)
     compiled.append(operations.pivot_root())
-    if config.linux is not None and config.linux.rootfs_propagation:
-        flag = _PROPAGATION[config.linux.rootfs_propagation]
-        compiled.append(operations.set_propagation("/", flag))
+    if wanted:
+        compiled.append(operations.set_propagation("/", _flag(wanted)))
+    compiled += (operations.remount_readonly(target) for target in late)
     if config.root is not None and config.root.readonly:
         compiled.append(operations.remount_readonly("/"))
     return tuple(compiled)
 
 
-def _compile_mount(context: HandlerContext, mount: Mount) -> Iterator[Operation]:
-    options = parse_options(mount.options)
-    target = "/" + mount.destination.lstrip("/")
-    if options.bind or mount.type == "bind":
-        attributes, cleared = options.attributes()
-        yield operations.bind(
-            os.path.join(context.bundle, mount.source or ""),
-            target,
-            recursive=bool(options.flags & kernel.MS_REC),
-            attributes=attributes,
-            cleared=cleared,
-            propagation=options.propagation,
-        )
-    elif mount.type in ("cgroup", "cgroup2"):
-        yield from compile_cgroup_mount(context, target, options)
+def _flag(propagation: str) -> int:
+    plain = propagation if propagation in _PROPAGATION else propagation[1:]
+    return _PROPAGATION[plain] | (0 if plain == propagation else kernel.MS_REC)
+
+
+def _propagation_before(wanted: str | None, path: str) -> Iterator[Operation]:
+    """How mount events pass while the rootfs is made.
+
+    What happens on the host shows in the container or does not; only where the configuration
+    says ``shared`` do mounts stay the host's peers, so that volumes can be shared with it. A
+    mount that is unbindable could not become a part of the rootfs at all, so that is for the
+    end.
+    """
+    plain = (wanted or "slave").removeprefix("r")
+    if plain == "shared":
+        from runstate.linux.operations.trees import set_root_propagation  # noqa: PLC0415 - rare
+
+        yield set_root_propagation(_flag(wanted or plain), path)
+    elif plain == "slave":
+        yield operations.set_propagation("/", _SLAVE)
     else:
-        yield operations.mount(
-            mount.source or mount.type or "none",
-            target,
-            mount.type or "",
-            options.flags,
-            options.data,
-            options.propagation,
-        )
+        yield operations.set_propagation("/", kernel.MS_PRIVATE | kernel.MS_REC)
 
 
 def _compile_console(process: Process) -> Operation:
@@ -94,12 +98,4 @@ def _compile_console(process: Process) -> Operation:
         size.height if size is not None else 0,
         size.width if size is not None else 0,
         user.uid or 0 if user is not None else 0,
-    )
-
-
-def _binds_dev(config: Config) -> bool:
-    return any(
-        mount.destination.rstrip("/") == "/dev"
-        and (mount.type == "bind" or parse_options(mount.options).bind)
-        for mount in config.mounts
     )

@@ -6,6 +6,7 @@ import errno
 import os
 
 from runstate.init import kernel
+from runstate.init.procfs import EMULATED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     Program = tuple[bytes, Array[c_char_p] | None, Array[c_char_p] | None]
 
 DIRECTORY = os.O_PATH | os.O_DIRECTORY
+_MOST_LINKS = 40  # as path_resolution(7)
 
 
 class OperationError(Exception):
@@ -68,8 +70,11 @@ class Init:
         """A descriptor for a path as it is within the rootfs."""
         return kernel.openat2(self.rootfs, path, flags, mode, kernel.RESOLVE_IN_ROOT)
 
-    def make_inside(self, path: str, *, directory: bool) -> int:
-        """Like ``inside`` with O_PATH, but what is missing is made."""
+    def make_inside(self, path: str, *, directory: bool, links: int = _MOST_LINKS) -> int:
+        """Like ``inside`` with O_PATH, but what is missing is made.
+
+        Where a symlink leads to nothing, what it leads to is made, inside the rootfs.
+        """
         try:
             return self.inside(path, os.O_PATH)
         except FileNotFoundError:
@@ -77,15 +82,22 @@ class Init:
         above, name = os.path.split(path.rstrip("/"))
         if name in {"", ".", ".."}:
             raise OSError(errno.EINVAL, "cannot be made", path)
-        parent = self.make_inside(above or "/", directory=True)
+        if not links:
+            raise OSError(errno.ELOOP, "too many symlinks", path)
+        parent = self.make_inside(above or "/", directory=True, links=links - 1)
         try:
-            self._make(name, parent, directory=directory)
+            leads_to = self._make(name, parent, directory=directory)
         finally:
             os.close(parent)
-        return self.inside(path, os.O_PATH)
+        if not leads_to:
+            return self.inside(path, os.O_PATH)
+        # From its own directory, which `above` leads to also where that is a symlink.
+        leads_to = os.path.join(above or "/", leads_to)
+        return self.make_inside(leads_to, directory=directory, links=links - 1)
 
     @staticmethod
-    def _make(name: str, parent: int, *, directory: bool) -> None:
+    def _make(name: str, parent: int, *, directory: bool) -> str:
+        """Make a file or a directory; where a symlink stands already, tell what it holds."""
         try:
             if directory:
                 os.mkdir(name, 0o755, dir_fd=parent)
@@ -93,8 +105,59 @@ class Init:
                 flags = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
                 os.close(os.open(name, flags, 0o644, dir_fd=parent))
         except FileExistsError:
-            # A dangling symlink stands there, or someone was faster; resolving tells.
-            return
+            try:
+                return os.readlink(name, dir_fd=parent)
+            except OSError:
+                return ""  # someone was faster; resolving tells
+        return ""
+
+    def mount_point(self, path: str, *, directory: bool = True, source: int = -1) -> int:
+        """A descriptor to mount something on, made where it is missing.
+
+        Nothing goes over procfs but what emulates some of its files: what a container, and
+        this process, read and write there is the kernel's (CVE-2019-16884, CVE-2019-19921).
+
+        Args:
+            path: Where, inside the rootfs.
+            directory: Whether a directory or a file is made.
+            source: The tree of a bind mount.
+        """
+        fd = self.make_inside(path, directory=directory)
+        on_procfs = kernel.filesystem_type(fd) == kernel.PROC_SUPER_MAGIC
+        if not on_procfs and path != "/proc":
+            return fd
+        rootfs = os.readlink(fd_path(self.rootfs)).rstrip("/")
+        where = os.readlink(fd_path(fd)).removeprefix(rootfs)
+        is_procfs = source >= 0 and kernel.filesystem_type(source) == kernel.PROC_SUPER_MAGIC
+        if where == "/proc" and is_procfs:
+            return fd
+        if where == "/proc" or (where.startswith("/proc/") and where not in EMULATED):
+            raise OperationError(
+                errno.EPERM, f"it would be on {where}, and /proc has to be the kernel's own"
+            )
+        return fd
+
+    def ordinary_directory(self, path: str, kind: str) -> int:
+        """A directory to mount procfs or sysfs on, whose path has no symlink in it.
+
+        A rootfs with a symlink there would have the file system where nobody looks for it, and
+        files of its own where the kernel's are expected (CVE-2019-19921, CVE-2023-27561).
+        """
+        resolve = kernel.RESOLVE_IN_ROOT | kernel.RESOLVE_NO_SYMLINKS
+        for missing in (True, False):
+            try:
+                return kernel.openat2(self.rootfs, path, DIRECTORY, 0, resolve)
+            except FileNotFoundError:
+                if not missing:
+                    raise
+                os.close(self.make_inside(path, directory=True))
+            except OSError as error:
+                if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                    raise
+                break
+        raise OperationError(
+            errno.ENOTDIR, f"{kind} goes on an ordinary directory, and no symlink may lead there"
+        )
 
 
 def fd_path(fd: int) -> str:

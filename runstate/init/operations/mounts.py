@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
-from runstate.init import kernel
-from runstate.init.operations.base import fd_path
+from runstate.init import fscontext, kernel
+from runstate.init.operations.base import OperationError, fd_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,20 +14,41 @@ if TYPE_CHECKING:
 
 
 def mount(
-    init: Init, source: str, target: str, fstype: str, flags: int, data: str, propagation: int
+    init: Init,
+    source: str,
+    target: str,
+    fstype: str,
+    flags: int,
+    data: str,
+    propagation: tuple[int, ...],
 ) -> None:
     """mount(2) of a new file system on a target inside the rootfs."""
-    fd = init.make_inside(target, directory=True)
-    try:
-        kernel.mount(source, fd_path(fd), fstype, flags, data)
-    finally:
-        os.close(fd)
+    if fstype in ("proc", "sysfs"):
+        fd = init.ordinary_directory(target, fstype)
+    else:
+        fd = init.mount_point(target)
+    mount_on(fd, source, fstype, flags, data)
+    os.close(fd)
     if propagation:
-        fd = init.inside(target, os.O_PATH)
-        try:
-            kernel.mount("none", fd_path(fd), "", propagation, "")
-        finally:
-            os.close(fd)
+        propagate(init.inside(target, os.O_PATH), propagation)
+
+
+def mount_on(target: int, source: str, fstype: str, flags: int, data: str) -> None:
+    """mount(2) on a descriptor; an error has what the kernel says of it in words."""
+    try:
+        kernel.mount(source, fd_path(target), fstype, flags, data)
+    except OSError as error:
+        said = fscontext.complaint(fstype, source, data)
+        raise OperationError(error.errno or 0, said) from error
+
+
+def propagate(fd: int, propagation: tuple[int, ...]) -> None:
+    """Change how mount events pass, one way after the other; closes the descriptor."""
+    for flags in propagation:
+        kernel.mount_setattr(
+            fd, propagation=flags & ~kernel.MS_REC, recursive=bool(flags & kernel.MS_REC)
+        )
+    os.close(fd)
 
 
 def bind(
@@ -37,26 +58,21 @@ def bind(
     recursive: bool,
     attributes: int,
     cleared: int,
-    propagation: int,
+    propagation: tuple[int, ...],
 ) -> None:
     """A bind mount that has its attributes before anyone can see it."""
     flags = kernel.OPEN_TREE_CLONE | (kernel.AT_RECURSIVE if recursive else 0)
     tree = kernel.open_tree(kernel.AT_FDCWD, source, flags)
-    try:
-        if attributes or cleared:
-            kernel.mount_setattr(tree, attr_set=attributes, attr_clr=cleared)
-        if propagation:
-            kernel.mount_setattr(
-                tree,
-                attr_set=0,
-                propagation=propagation & ~kernel.MS_REC,
-                recursive=bool(propagation & kernel.MS_REC),
-            )
-        directory = stat.S_ISDIR(os.stat(tree).st_mode)
-        fd = init.make_inside(target, directory=directory)
-        try:
-            kernel.move_mount(tree, fd)
-        finally:
-            os.close(fd)
-    finally:
-        os.close(tree)
+    if attributes or cleared:
+        kernel.mount_setattr(tree, attr_set=attributes, attr_clr=cleared)
+    attach(init, tree, target, propagation)
+
+
+def attach(init: Init, tree: int, target: str, propagation: tuple[int, ...]) -> None:
+    """Put a detached tree on a target inside the rootfs; closes its descriptor."""
+    directory = stat.S_ISDIR(os.stat(tree).st_mode)
+    fd = init.mount_point(target, directory=directory, source=tree)
+    kernel.move_mount(tree, fd)
+    os.close(fd)
+    # Once it is where it belongs: a mount that hangs in the air has no peers.
+    propagate(tree, propagation)

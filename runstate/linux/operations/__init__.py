@@ -137,6 +137,11 @@ WORDS: dict[str, Callable[..., str]] = {
 }
 
 RARE: dict[str, str] = {
+    "bind_tree": "trees",
+    "mount_sysfs": "trees",
+    "mount_tmpfs": "tmpfs",
+    "set_attributes": "trees",
+    "set_root_propagation": "trees",
     "label_keys": "labels",
     "open_terminal": "terminal",
     "set_affinity": "tuning",

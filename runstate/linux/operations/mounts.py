@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def mount(
-    source: str, target: str, fstype: str, flags: int, data: str, propagation: int = 0
+    source: str, target: str, fstype: str, flags: int, data: str, propagation: tuple[int, ...] = ()
 ) -> Operation:
     """A new mount of a file system inside the rootfs."""
     return Operation("mount", (source, target, fstype, flags, data, propagation))
@@ -26,27 +26,50 @@ def bind(
     recursive: bool = False,
     attributes: int = 0,
     cleared: int = 0,
-    propagation: int = 0,
+    propagation: tuple[int, ...] = (),
 ) -> Operation:
     """A bind mount of a host path inside the rootfs."""
     return Operation("bind", (source, target, recursive, attributes, cleared, propagation))
 
 
-def _mount_words(
-    source: str, target: str, fstype: str, flags: int, data: str, propagation: int
+def mount_words(
+    source: str, target: str, fstype: str, flags: int, data: str, propagation: tuple[int, ...]
 ) -> str:
+    """A mount(2), in words."""
     words = f"mount {fstype} {source} on {target}, flags {flag_names(flags)}"
     words += f", data {data!r}" if data else ""
-    return words + (f", then {flag_names(propagation)}" if propagation else "")
+    return words + propagation_words(propagation)
 
 
-def _bind_words(
-    source: str, target: str, recursive: bool, attributes: int, cleared: int, propagation: int
+def propagation_words(propagation: tuple[int, ...]) -> str:
+    """What is done after a mount is made, in words."""
+    return "".join(f", then {flag_names(flags)}" for flags in propagation)
+
+
+def bind_words(
+    source: str,
+    target: str,
+    recursive: bool,
+    attributes: int,
+    cleared: int,
+    propagation: tuple[int, ...],
 ) -> str:
+    """A bind mount, in words."""
     words = f"bind {source} on {target}" + (", with what is mounted below" if recursive else "")
-    words += f", attributes {_attribute_names(attributes)}" if attributes else ""
-    words += f", without {_attribute_names(cleared & ~attributes)}" if cleared else ""
-    return words + (f", then {flag_names(propagation)}" if propagation else "")
+    return words + attribute_words(attributes, cleared) + propagation_words(propagation)
+
+
+def attribute_words(attributes: int, cleared: int) -> str:
+    """Changes of a mount's attributes, in words."""
+    words = f", attributes {_attribute_names(attributes)}" if attributes else ""
+    without = cleared & ~attributes
+    if without & kernel.MOUNT_ATTR__ATIME and attributes & kernel.MOUNT_ATTR__ATIME:
+        without &= ~kernel.MOUNT_ATTR__ATIME
+    if without & kernel.MOUNT_ATTR__ATIME == kernel.MOUNT_ATTR__ATIME:
+        # That mask cleared is what relatime is.
+        words += ", MOUNT_ATTR_RELATIME"
+        without &= ~kernel.MOUNT_ATTR__ATIME
+    return words + (f", without {_attribute_names(without)}" if without else "")
 
 
 def _attribute_names(attributes: int) -> str:
@@ -55,10 +78,10 @@ def _attribute_names(attributes: int) -> str:
         for name, value in vars(kernel).items()
         if name.startswith("MOUNT_ATTR_") and "__" not in name and attributes & value == value
     ]
-    return "|".join(names) or "MOUNT_ATTR_RELATIME"
+    return "|".join(names)
 
 
 WORDS: dict[str, Callable[..., str]] = {
-    "mount": _mount_words,
-    "bind": _bind_words,
+    "mount": mount_words,
+    "bind": bind_words,
 }

@@ -1,0 +1,166 @@
+"""From the config's mounts to the operations that make them (config.md, Mounts)."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from typing import TYPE_CHECKING
+
+from runstate.config.validation import namespace_types
+from runstate.init import kernel
+from runstate.linux import operations
+from runstate.linux.mounts import attributes_of, parse_options
+
+if TYPE_CHECKING:
+    from runstate.config import Config, Mount
+    from runstate.handlers.contract import HandlerContext
+    from runstate.linux.mounts import MountOptions
+    from runstate.linux.operations import Operation
+
+# SELinux cannot label these (runc's own rule).
+_UNLABELLED = ("proc", "sysfs")
+
+
+def target_of(mount: Mount) -> str:
+    """Where in the container a mount goes: a clean path from its root on."""
+    # Lexically, as runc cleans it; symlinks in the rootfs are met when the mount is made.
+    return posixpath.normpath("/" + mount.destination.lstrip("/"))
+
+
+def source_of(context: HandlerContext, mount: Mount) -> str:
+    """What a bind mount is of; a relative path starts in the bundle."""
+    return os.path.join(context.bundle, mount.source or "")
+
+
+def is_bind(mount: Mount, options: MountOptions) -> bool:
+    """Whether a mount is of another path; whatever type it names beside that means nothing."""
+    return options.bind or mount.type == "bind"
+
+
+def binds_dev(config: Config) -> bool:
+    """Whether the container's /dev is another directory."""
+    return any(
+        target_of(mount) == "/dev" and is_bind(mount, parse_options(mount.options))
+        for mount in config.mounts
+    )
+
+
+def compile_mounts(context: HandlerContext) -> tuple[list[Operation], list[str]]:
+    """The operations for all mounts; and those of them to be made read-only at the end.
+
+    What is mounted or made in a tmpfs, or in /dev, needs it to be writable until then.
+    """
+    compiled: list[Operation] = []
+    late: list[str] = []
+    for index, mount in enumerate(context.config.mounts):
+        options = parse_options(mount.options)
+        target = target_of(mount)
+        if options.flags & kernel.MS_REMOUNT:
+            compiled.append(_change(mount, target, options))
+        elif is_bind(mount, options):
+            compiled.append(_bind(context, index, target, options))
+        elif mount.type in ("cgroup", "cgroup2"):
+            from runstate.handlers.fs.cgroup_mounts import (  # noqa: PLC0415 - not all have one
+                compile_cgroup_mount,
+            )
+
+            compiled += compile_cgroup_mount(context, mount.type, target, options)
+        else:
+            flags, _ = _of_new(options)
+            if flags & kernel.MS_RDONLY and (mount.type == "tmpfs" or target == "/dev"):
+                late.append(target)
+                flags &= ~kernel.MS_RDONLY
+            compiled.append(_new(context, mount, target, flags, options))
+    return compiled, late
+
+
+def _of_new(options: MountOptions) -> tuple[int, int]:
+    """The flags of a new mount: nothing is below it, so what is for all below is for it."""
+    set_, clear = options.below
+    return (options.flags & ~clear) | set_, options.cleared | clear
+
+
+def _new(
+    context: HandlerContext, mount: Mount, target: str, flags: int, options: MountOptions
+) -> Operation:
+    fstype = mount.type or ""
+    source = mount.source or fstype or "none"
+    data = _labelled(context.config, fstype, options.data)
+    if fstype == "tmpfs" and (options.copy_up or "mode=" not in data):
+        from runstate.linux.operations.tmpfs import mount_tmpfs  # noqa: PLC0415 - few have one
+
+        return mount_tmpfs(
+            source, target, flags, data, options.propagation, copy_up=options.copy_up
+        )
+    if fstype == "sysfs" and _may_lack_sysfs(context.config):
+        from runstate.linux.operations.trees import mount_sysfs  # noqa: PLC0415 - few need it
+
+        return mount_sysfs(source, target, flags, data, options.propagation)
+    return operations.mount(source, target, fstype, flags, data, options.propagation)
+
+
+def _labelled(config: Config, fstype: str, data: str) -> str:
+    label = config.linux.mount_label if config.linux is not None else None
+    if not label or fstype in _UNLABELLED:
+        return data
+    # In quotes, because a label's categories have commas between them (mount(8), context=).
+    context = f'context="{label}"'
+    return f"{data},{context}" if data else context
+
+
+def _may_lack_sysfs(config: Config) -> bool:
+    """Whether the user namespace may not be the network namespace's owner."""
+    if "user" not in namespace_types(config):
+        return False
+    namespaces = config.linux.namespaces if config.linux is not None else ()
+    return all(n.type != "network" or n.path for n in namespaces) or any(
+        n.type == "user" and n.path for n in namespaces
+    )
+
+
+def _change(mount: Mount, target: str, options: MountOptions) -> Operation:
+    """``remount``: of the mount alone with ``bind``, else of its file system (mount(2))."""
+    if not is_bind(mount, options):
+        flags = options.flags
+        return operations.mount(
+            mount.source or "none", target, mount.type or "", flags, options.data,
+            options.propagation,
+        )  # fmt: skip
+    from runstate.linux.operations.trees import set_attributes  # noqa: PLC0415 - rare
+
+    below = attributes_of(*options.below)
+    return set_attributes(target, options.attributes(), below, options.propagation)
+
+
+def _bind(context: HandlerContext, index: int, target: str, options: MountOptions) -> Operation:
+    mount = context.config.mounts[index]
+    source = source_of(context, mount)
+    recursive = bool(options.flags & kernel.MS_REC)
+    name = descriptor_name(index)
+    by_engine = name in context.descriptors
+    if any(options.below) or by_engine:
+        from runstate.linux.operations.trees import bind_tree  # noqa: PLC0415 - few have one
+
+        return bind_tree(
+            source,
+            target,
+            descriptor=context.descriptor(name) if by_engine else None,
+            recursive=recursive,
+            attributes=options.attributes(),
+            below=attributes_of(*options.below),
+            propagation=options.propagation,
+        )
+    attributes, cleared = options.attributes()
+    return operations.bind(
+        source,
+        target,
+        recursive=recursive,
+        attributes=attributes,
+        cleared=cleared,
+        propagation=options.propagation,
+    )
+
+
+def descriptor_name(index: int) -> str:
+    """What the engine's tree of a bind mount is called among the context's descriptors."""
+    return f"mounts[{index}]"
