@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 TEST_PACKAGES := busybox-static iproute2 libseccomp2 procps uidmap
+VM_PACKAGES := debootstrap e2fsprogs qemu-system-x86
 BENCH_PACKAGES := busybox-static crun runc
 
 # The whole environment must be the same whoever calls.
@@ -18,11 +19,12 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test vm-test check bench docs clean
 
 help:
 	@echo "make demo    run a real container through its whole life, and show each transition"
 	@echo "make test    run every test"
+	@echo "make vm-test run tests in an emulated Debian machine: cgroup v2 alone, systemd, AppArmor (root)"
 	@echo "make check   format, lint, types"
 	@echo "make bench   measure against runc and crun (root; installs them)"
 	@echo "make docs    write the generated parts of the docs anew"
@@ -34,6 +36,11 @@ demo: $(READY)
 test: $(READY)
 	@$(call debian,$(TEST_PACKAGES))
 	$(BIN)/python -m pytest -rs --no-fold-skipped $(PYTEST_ARGS)
+
+# Slow: everything in it is emulated. Which tests: make vm-test PYTEST_ARGS="tests/…".
+vm-test: $(READY)
+	@$(call debian,$(VM_PACKAGES))
+	$(BIN)/python -m tests.vm $(PYTEST_ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -30,9 +30,6 @@ $b cat /proc/$me/status > $LOG/$0.status
 for n in user mnt pid net ipc uts cgroup; do
     echo "$n $($b readlink /proc/$me/ns/$n)"
 done > $LOG/$0.ns
-for fd in $($b ls /proc/$me/fd); do
-    echo "$fd $($b readlink /proc/$me/fd/$fd)"
-done > $LOG/$0.fds
 $b hostname > $LOG/$0.hostname
 echo $0 >> $LOG/order
 """

@@ -73,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
         except BaseException as error:
             stack.close()
             _destroy_after(container, error)
+            if isinstance(error, KeyboardInterrupt) and notes.interrupted:
+                return _interrupted(notes)
             raise
         if not options.keep:
             container.destroy(force=True)
@@ -101,7 +103,12 @@ def _create(
     """The container; None if a signal came meanwhile, and it is gone again."""
     config, bundle = _config(options)
     _check_terminal(options, config, detached=detached)
-    container = factory(options).create(options.id, config, bundle=bundle)
+    try:
+        container = factory(options).create(options.id, config, bundle=bundle)
+    except KeyboardInterrupt:
+        if not notes.interrupted:
+            raise
+        return None  # it was cut off in one of its hooks
     try:
         if options.console_socket:
             send_console(options.console_socket, container)

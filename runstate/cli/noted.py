@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _PATIENCE = 2
 class NotedSignals:
     """A context in which signals leave notes; in the main thread only.
 
+    What waits for a hook of the container is cut off by any signal that asks for an end.
     Until ``forward`` is called, the second SIGINT raises KeyboardInterrupt: someone who presses
     Ctrl-C twice wants out of what hangs, and leaves the repair to the next command.
 
@@ -62,6 +64,11 @@ class NotedSignals:
                 self._former[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
+        hooks = sys.modules.get("runstate.linux.hooks")
+        if hooks is not None and number in ENDING and hooks.is_awaited():
+            # A hook may take for ever, and is ended, and all undone, before this goes on.
+            self.interrupted = self.interrupted or number
+            raise KeyboardInterrupt
         if self._forwarding:
             return
         self.interrupted = self.interrupted or number

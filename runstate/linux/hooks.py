@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import select
 import signal as signals
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from runstate.errors import DeadlineExceeded, HookFailed, OperationFailed, explain_errno
@@ -20,13 +22,32 @@ from runstate.linux.operations import hooks as operations
 from runstate.linux.operations import on_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from runstate.linux.launcher import Child
     from runstate.linux.operations.hooks import HookCommand
     from runstate.states.state import ProcessIdentity
 
 _REAPING_SECONDS = 10.0
+
+_awaited = 0
+
+
+@contextmanager
+def awaited() -> Iterator[None]:
+    """While a hook is waited for, for as long as it likes: a signal may end the wait then."""
+    global _awaited  # noqa: PLW0603 - signals come to the whole process
+    mine = threading.current_thread() is threading.main_thread()
+    _awaited += mine
+    try:
+        yield
+    finally:
+        _awaited -= mine
+
+
+def is_awaited() -> bool:
+    """Whether the main thread, which gets the signals, waits for a hook now."""
+    return _awaited > 0
 
 
 def run(
@@ -65,7 +86,8 @@ def run(
             os.close(fd)
             fds.remove(fd)
         _start(hook, directory, shake, child, record, deadline)
-        how, (said, told) = attend(child.pidfd, (err, out), limit)
+        with awaited():
+            how, (said, told) = attend(child.pidfd, (err, out), limit)
     except BaseException:
         _kill(child)
         raise

@@ -123,7 +123,7 @@ except ConfigInvalid as error:
     assert re.fullmatch(rf"update container '[^']+': {reason}", update)
     assert after == ["running", None]
     assert history == ["create", "start"]
-    assert f"$.linux.resources: cannot be applied: {reason}" in limited
+    assert f"$.linux.resources.pids: cannot be applied: {reason}" in limited
 
 
 def test_the_whole_process_tree_goes_with_its_container(user: User, config: str) -> None:

@@ -88,7 +88,7 @@ def await_ready(shake: Handshake, context: HandlerContext) -> None:
     from runstate.handlers import hooks  # noqa: PLC0415 - few have them
 
     shake.allow(hooks.patience(context.config, hooks.CREATE_CONTAINER, context.deadline))
-    with hooks.uncounted(context):
+    with hooks.inside(context):
         shake.await_ready()
     shake.allow(context.deadline)
 
@@ -114,7 +114,7 @@ def release(context: HandlerContext) -> None:
         from runstate.handlers import hooks  # noqa: PLC0415 - few have them
 
         patience = hooks.patience(context.config, hooks.START_CONTAINER, context.deadline)
-        with hooks.uncounted(context):
+        with hooks.inside(context):
             handshake.release(path, context.init, plan, patience)
     remove_fifo(context.directory)
 

@@ -11,7 +11,7 @@ from attrs import asdict, evolve, field, frozen
 from runstate.errors import InitDied, OperationFailed, explain_errno
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
 from runstate.handlers.exec import filtering, idmaps, lifecycle, limits, rdt
-from runstate.handlers.exec.further import compile_before, compile_further
+from runstate.handlers.exec.further import INIT, compile_before, compile_further
 from runstate.handlers.exec.program import (
     command,
     compile_outside,
@@ -317,13 +317,15 @@ class LinuxExec:
             own_userns = bool(options.namespaces & _USER)
             return compile_further(context, spec.process, cgroup, load, own_userns=own_userns)
 
+        if options.namespaces & kernel.CLONE_NEWCGROUP:
+            context.descriptors[INIT] = os.dup(pidfd)
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             filtering.connect_agent(context)
             return lifecycle.start_process(
                 make_plan,
                 spec.stdio,
-                [(pidfd, options.namespaces)],
+                [(pidfd, options.namespaces & ~kernel.CLONE_NEWCGROUP)],
                 cgroup,
                 context,
                 before=compile_before(spec.process),

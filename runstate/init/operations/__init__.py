@@ -34,6 +34,7 @@ OPERATIONS: dict[Any, Callable[..., None]] = {
     for function in (
         synchronising.await_engine,
         namespaces.join_cgroups,
+        namespaces.join_namespaces,
         namespaces.become_root,
         namespaces.unshare,
         namespaces.new_session_keyring,

@@ -24,6 +24,12 @@ def join_cgroups(init: Init, first: int, count: int) -> None:
         os.close(fd)
 
 
+def join_namespaces(init: Init, index: int, flags: int) -> None:
+    """setns(2) by the pidfd among the engine's descriptors."""
+    kernel.setns(init.extras[index], flags)
+    os.close(init.extras[index])
+
+
 def become_root(_init: Init) -> None:
     """Take the ids 0 of a new user namespace, so that what is made belongs to its root."""
     try:  # noqa: SIM105 - contextlib is not loaded here

@@ -35,6 +35,7 @@ from runstate.linux.operations.mounts import (
 from runstate.linux.operations.namespaces import (
     become_root,
     join_cgroups,
+    join_namespaces,
     link_up,
     namespace_names,
     new_session_keyring,
@@ -93,6 +94,7 @@ __all__ = [
     "find_executable",
     "find_home",
     "join_cgroups",
+    "join_namespaces",
     "link_up",
     "load_seccomp",
     "make_cwd",

@@ -32,6 +32,11 @@ def join_cgroups(first: int, count: int) -> Operation:
     return Operation("join_cgroups", (first, count))
 
 
+def join_namespaces(index: int, flags: int) -> Operation:
+    """Namespaces of the process that one of the engine's descriptors is the pidfd of."""
+    return Operation("join_namespaces", (index, flags))
+
+
 def become_root() -> Operation:
     """Take the root ids of the new user namespace."""
     return Operation("become_root")
@@ -64,6 +69,7 @@ def link_up(name: str) -> Operation:
 
 WORDS: dict[str, Callable[..., str]] = {
     "join_cgroups": lambda _first, count: f"enter {count} cgroups",
+    "join_namespaces": lambda _index, flags: f"join namespaces: {namespace_names(flags)}",
     "become_root": lambda: "become root of the user namespace",
     "unshare": lambda flags: f"new namespaces: {namespace_names(flags)}",
     "new_session_keyring": lambda name: f"join a new session keyring {name}",
