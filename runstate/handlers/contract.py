@@ -15,6 +15,8 @@ notices    what had to be left out on this host: ``notices(context) -> list[str]
 attaches   whether ``attach`` is wanted for this config: ``attaches(context) -> bool``
 attach     the network's work on the host once the namespaces exist, between ``run`` and ``finish``
 detach     the undo of ``attach``, before that of ``create``
+keeps      whether ``keep`` is wanted before the processes end: ``keeps(context) -> bool``
+keep       make sure that what ``destroy`` needs of the network namespace outlasts its processes
 finish     let init, which met the host, go on to where it waits to be started
 waiting    whether init still waits to be started
 release    let init become the program, and wait until it has
@@ -249,6 +251,13 @@ def attaches(handlers: Handlers, context: HandlerContext) -> bool:
     if not offers(handlers, "attaches", room="network"):
         return False
     return bool(ability(handlers, "attaches", None, room="network")(context))
+
+
+def keeps(handlers: Handlers, context: HandlerContext) -> bool:
+    """Whether the network namespace has something that has to outlast the processes."""
+    if not offers(handlers, "keeps", room="network"):
+        return False
+    return bool(ability(handlers, "keeps", None, room="network")(context))
 
 
 def meets_host(handlers: Handlers, context: HandlerContext) -> bool:

@@ -18,8 +18,9 @@ _NOT_MOUNTED = (errno.EINVAL, errno.ENOENT)
 
 
 def pin(namespace: int, path: str) -> None:
-    """Keep a namespace, by its descriptor, under a name that shall not exist yet."""
-    os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    """Keep a namespace, by its descriptor, under a name; nothing is mounted there yet."""
+    flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    os.close(os.open(path, flags, 0o600))
     kernel.mount(f"/proc/self/fd/{namespace}", path, "", kernel.MS_BIND, "")
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runstate.handlers.contract import ROOMS
+from runstate.handlers.contract import ROOMS, keeps
 from runstate.transitions.guards import forced
-from runstate.transitions.steps import DestroySubstate, Kill, Step
+from runstate.transitions.steps import DestroySubstate, KeepNetwork, Kill, Step
 
 if TYPE_CHECKING:
     from runstate.transitions.attempt import Attempt
@@ -22,6 +22,8 @@ def plan(attempt: Attempt) -> list[Step]:
     """Kill what may be left, then destroy exec, network, filesystem; then the hooks, if any."""
     names = attempt.handlers.names
     steps: list[Step] = [Kill()]
+    if keeps(attempt.handlers, attempt.context):
+        steps.insert(0, KeepNetwork(names["network"]))
     steps += (DestroySubstate(room, names[room]) for room in reversed(ROOMS))
     if attempt.context.config.hooks is not None:
         from runstate.transitions import hooks  # noqa: PLC0415 - few have them

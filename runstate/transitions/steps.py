@@ -108,6 +108,24 @@ class AttachNetwork(Step):
 
 
 @frozen
+class KeepNetwork(Step):
+    """The network handler's ``keep``, before the namespace's last process ends."""
+
+    kind = "keep"
+    handler: str
+    room: str = "network"
+
+    def describe(self) -> str:
+        """See Step."""
+        return f"keep the network namespace, by handler {self.handler!r}"
+
+    def act(self, attempt: Attempt) -> dict[str, Any]:
+        """See Step."""
+        ability(attempt.handlers, "keep", attempt.context, room="network")(attempt.context)
+        return {}
+
+
+@frozen
 class FinishExec(Step):
     """The exec handler's ``finish``; undone by the undo of its ``create``."""
 
@@ -294,8 +312,8 @@ class StartProcess(Step):
 _KINDS: dict[str, type[Step]] = {
     step.kind: step
     for step in (
-        CreateSubstate, RunSubstate, AttachNetwork, FinishExec, DestroySubstate, ReleaseInit,
-        Freeze, Thaw, Kill, CollectExit, ApplyResources, StartProcess,
+        CreateSubstate, RunSubstate, AttachNetwork, KeepNetwork, FinishExec, DestroySubstate,
+        ReleaseInit, Freeze, Thaw, Kill, CollectExit, ApplyResources, StartProcess,
     )
 }  # fmt: skip
 

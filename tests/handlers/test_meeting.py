@@ -45,6 +45,9 @@ class Attaching(NetworkInterfaces):
         }
         return Substate({"attached": True})
 
+    def keeps(self, _context: HandlerContext) -> bool:
+        return False
+
     def detach(self, _context: HandlerContext) -> None:
         """Nothing was made."""
 

@@ -110,6 +110,16 @@ def test_a_process_in_another_network_namespace_gives_it_back(config, start, dev
     assert_back()
 
 
+def test_a_mount_namespace_that_does_not_see_the_pins_gives_it_back_while_init_lives(
+    config, start, device, linux_factory
+):
+    container = start(config(devices={device: {"name": "eth7"}}))
+    for name in ("netns", "netns-host"):
+        subprocess.run(["umount", f"{linux_factory.root}/{container.id}/{name}"], check=True)
+    container.destroy(force=True)
+    assert_back()
+
+
 def runstate(root: str, *words: str, through: Iterable[str] = ()) -> None:
     command = [*through, sys.executable, "-m", "runstate", "--root", root, *words]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)

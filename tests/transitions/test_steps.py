@@ -13,6 +13,7 @@ EXAMPLES = [
     steps.CreateSubstate("fs", "bundle"),
     steps.RunSubstate("exec", "linux"),
     steps.AttachNetwork("none"),
+    steps.KeepNetwork("none"),
     steps.FinishExec("linux"),
     steps.DestroySubstate("network", "none"),
     steps.ReleaseInit(),

@@ -45,7 +45,7 @@ class ProcessExec:
         left_out = ["isolation: none; the backend 'process' starts a plain child process"]
         left_out += [
             f"{name}: left out by the backend 'process'"
-            for name in ("hostname", "domainname", "linux")
+            for name in ("hostname", "domainname", "linux", "networks", "routes")
             if getattr(config, name)
         ]
         process = config.process

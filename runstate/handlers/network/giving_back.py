@@ -28,6 +28,33 @@ def detach(context: HandlerContext) -> None:
     _release(context, saved(context), with_devices=True)
 
 
+def keep(context: HandlerContext) -> None:
+    """Pin both namespaces if they are not, as long as init lives.
+
+    A mount is seen in one mount namespace. A service that has its own loses it when it starts
+    again, and its containers may run on.
+    """
+    attachment = saved(context)
+    init = context.init
+    if not attachment.devices or attachment.joined or init is None:
+        return
+    own, of_host = pin_paths(context)
+    for path, process in ((own, str(init.pid)), (of_host, "thread-self")):
+        pinned = pins.open_pinned(path)
+        if pinned is not None:
+            os.close(pinned)
+            continue
+        try:
+            namespace = os.open(f"/proc/{process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            if processes.is_alive(init):
+                pins.pin(namespace, path)
+        finally:
+            os.close(namespace)
+
+
 def leave(context: HandlerContext) -> None:
     """Give back what is the host's at the end of the container's life; see above."""
     attachment = saved(context)

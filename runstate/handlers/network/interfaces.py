@@ -65,6 +65,16 @@ class NetworkInterfaces:
 
             detach(context)
 
+    def keeps(self, context: HandlerContext) -> bool:
+        """Whether there is anything in the namespace that has to come out again."""
+        return _options(context)
+
+    def keep(self, context: HandlerContext) -> None:
+        """Pin the namespaces again, where nobody sees the pins any more."""
+        from runstate.handlers.network.giving_back import keep  # noqa: PLC0415
+
+        keep(context)
+
     def destroy(self, context: HandlerContext) -> Substate:
         """Give back what came from the host, and take away what was made there."""
         if _options(context):
