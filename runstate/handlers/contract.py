@@ -14,6 +14,7 @@ preview    the operations that ``run`` would return, touching nothing
 notices    what had to be left out on this host: ``notices(context) -> list[str]``
 attaches   whether ``attach`` is wanted for this config: ``attaches(context) -> bool``
 attach     the network's work on the host once the namespaces exist, between ``run`` and ``finish``
+work       what ``attach`` will do, in words: ``work(context) -> str``
 detach     the undo of ``attach``, before that of ``create``
 keeps      whether ``keep`` is wanted before the processes end: ``keeps(context) -> bool``
 keep       make sure that what ``destroy`` needs of the network namespace outlasts its processes

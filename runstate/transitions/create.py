@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runstate.handlers.contract import ROOMS, attaches
+from runstate.handlers.contract import ROOMS, ability, attaches, offers
 from runstate.transitions.guards import backend_can, config_valid
 from runstate.transitions.steps import (
     AttachNetwork,
@@ -34,8 +34,15 @@ def plan(attempt: Attempt) -> list[Step]:
     steps += [RunSubstate(room, names[room]) for room in ROOMS]
     meets_host = attempt.context.meets_host
     if meets_host and attaches(attempt.handlers, attempt.context):
-        steps.append(AttachNetwork(names["network"]))
+        steps.append(AttachNetwork(names["network"], _network_s_work(attempt)))
     steps += hooks_of_host
     if meets_host:
         steps.append(FinishExec(names["exec"]))
     return steps
+
+
+def _network_s_work(attempt: Attempt) -> str:
+    if not offers(attempt.handlers, "work", room="network"):
+        return ""
+    work: str = ability(attempt.handlers, "work", None, room="network")(attempt.context)
+    return work

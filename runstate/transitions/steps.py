@@ -89,11 +89,13 @@ class AttachNetwork(Step):
 
     kind = "attach"
     handler: str
+    work: str = ""  # in the handler's words
     room: str = "network"
 
     def describe(self) -> str:
         """See Step."""
-        return f"attach the network by handler {self.handler!r}"
+        work = f": {self.work}" if self.work else ""
+        return f"attach the network by handler {self.handler!r}{work}"
 
     def act(self, attempt: Attempt) -> dict[str, Any]:
         """See Step."""

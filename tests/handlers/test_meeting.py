@@ -45,6 +45,9 @@ class Attaching(NetworkInterfaces):
         }
         return Substate({"attached": True})
 
+    def work(self, _context: HandlerContext) -> str:
+        return ""
+
     def keeps(self, _context: HandlerContext) -> bool:
         return False
 

@@ -148,6 +148,18 @@ def test_what_nobody_wanted_is_counted_as_dropped(config, start):
     assert counted.tx_errors == shown["tx"]["errors"]
 
 
+def test_a_plan_says_what_the_host_will_do_and_does_nothing(config, linux_factory, root):
+    given = {"networks": [veth()], "routes": [{"interfaceName": "eth0"}]}
+    ip("link add data type ifb")
+    steps, _, _ = linux_factory.plan(config(devices={"data": {"name": "eth7"}}, **given))
+    (attach,) = [step.describe() for step in steps if step.kind == "attach"]
+    work = "move data in as eth7; make a pair, eth0 inside; set a route to everything"
+    assert attach == f"attach the network by handler 'interfaces': {work}"
+    assert names() == {"lo", "data"}
+    assert host.files(root) == []
+    ip("link del data")
+
+
 # --- gone -------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,20 @@ class NetworkInterfaces:
         """Whether the config asks for anything that the host has to do."""
         return _asks_host(context.config)
 
+    def work(self, context: HandlerContext) -> str:
+        """What ``attach`` will do, in words."""
+        config = context.config
+        devices = config.linux.net_devices if config.linux is not None else {}
+        does = [f"move {name} in as {device.name or name}" for name, device in devices.items()]
+        does += [
+            f"make a pair, {network.name} inside"
+            + (f" and the other end on bridge {network.bridge}" if network.bridge else "")
+            for network in config.networks
+            if network.type == "veth"
+        ]
+        does += [f"set a route to {route.destination or 'everything'}" for route in config.routes]
+        return "; ".join(does)
+
     def attach(self, context: HandlerContext) -> Substate:
         """Move and make interfaces, and set routes; init waits."""
         from runstate.handlers.network.attaching import attach  # noqa: PLC0415 - imports pyroute2
