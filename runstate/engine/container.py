@@ -423,7 +423,8 @@ class Container:
         if user is not None:
             from runstate.config import User  # noqa: PLC0415 - few ask
 
-            changes["user"] = User(uid=user[0], gid=user[1])
+            umask = base.user.umask if base.user is not None else None
+            changes["user"] = User(uid=user[0], gid=user[1], umask=umask)
         if base.terminal and process is None:
             changes["terminal"] = None
         return attrs.evolve(base, **changes)

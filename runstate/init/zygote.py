@@ -87,7 +87,7 @@ class Zygote:
             return False
         if request is None:
             return False
-        (flags, early, join_flags, into_cgroup, record_exit, before), fds = request
+        (flags, early, join_flags, into_cgroup, record_exit, before, needed), fds = request
         channel, lifeline_fd, stdin, stdout, stderr = fds[:5]
         rest = fds[5:]
         directory = rest.pop(0) if record_exit else -1
@@ -98,7 +98,7 @@ class Zygote:
         try:
             if joins:
                 pairs = list(zip(joins, join_flags, strict=True))
-                pid = self._clone_inside(flags, pairs, keep, cgroup, before)
+                pid = self._clone_inside(flags, pairs, keep, cgroup, before, needed)
                 pidfd = os.pidfd_open(pid)
             else:
                 # A spare is in the zygote's cgroup, and to be born elsewhere it is too late.
@@ -199,17 +199,19 @@ class Zygote:
         keep: list[int],
         cgroup: int,
         before: list[tuple[object, ...]],
+        needed: list[str],
     ) -> int:
         """Fork into existing namespaces, by way of a process that joins them first.
 
         A pid namespace is entered by children only, and a user namespace cannot be left
         again, so the zygote itself must join neither. What has to happen outside, and is
-        passed on to a child, happens in the process between as well.
+        passed on to a child, happens in the process between as well; and so does the loading of
+        code, for inside only the container's files are in sight.
         """
         reader, writer = os.pipe2(os.O_CLOEXEC)
         middle = kernel.clone3(0, signal.SIGCHLD)
         if middle == 0:
-            self._join_and_clone(flags, joins, keep, cgroup, before, writer)
+            self._join_and_clone(flags, joins, keep, cgroup, before, needed, writer)
         os.close(writer)
         answer = os.read(reader, 256)
         os.close(reader)
@@ -226,12 +228,13 @@ class Zygote:
         keep: list[int],
         cgroup: int,
         before: list[tuple[object, ...]],
+        needed: list[str],
         writer: int,
     ) -> NoReturn:
         doing = "setns"
         try:
+            operations.load([*(operation[0] for operation in before), *needed])
             if before:
-                operations.load(name for name, *_ in before)
                 # Its files in /proc are its user's then, and it is not in the container yet.
                 kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
                 for name, *arguments in before:

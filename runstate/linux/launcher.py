@@ -171,6 +171,7 @@ class Launcher:
         early: int = 0,
         joins: Sequence[tuple[int, int]] = (),
         before: Sequence[Operation] = (),
+        needed: Sequence[str] = (),
         cgroup: int = -1,
         directory: int = -1,
         extras: Sequence[int] = (),
@@ -185,6 +186,8 @@ class Launcher:
                 like; a child that was made in advance has them already.
             joins: (descriptor, CLONE_NEW*) of the namespaces to join first.
             before: What happens before that, out here, and is passed on to a child.
+            needed: The names of the operations that it will execute in there; their code is
+                loaded out here.
             cgroup: The unified cgroup to be born into (CLONE_INTO_CGROUP); or -1.
             directory: The container's directory, where the exit goes on record; or -1.
             extras: Further descriptors for the plan's use.
@@ -197,6 +200,7 @@ class Launcher:
             cgroup >= 0,
             directory >= 0,
             [operation.encode() for operation in before],
+            list(needed),
         )
         fds = [channel.fileno(), theirs.fileno(), *stdio]
         fds += [fd for fd in (directory, cgroup) if fd >= 0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from runstate.errors import DeadlineExceeded, NoProcessOps, OperationFailed
 from runstate.linux import handshake, launcher, operations, processes
 from runstate.linux.handshake import Handshake
+from runstate.linux.operations import RARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -167,42 +168,48 @@ def reap(context: HandlerContext, substate: Substate | None) -> None:
 
 
 def start_process(
-    make_plan: Callable[[Child], Sequence[Operation]],
+    make_plan: Callable[[int], Sequence[Operation]],
     stdio: tuple[int, int, int],
     joins: Sequence[tuple[int, int]],
     cgroup: Cgroup | None,
     context: HandlerContext,
     *,
     before: Sequence[Operation] = (),
+    knows_pid: bool = False,
     proc: int = -1,
 ) -> Child:
     """Start a further process, and return when it is its program.
 
     Args:
-        make_plan: Gives what the process shall execute: it joins the cgroup first, by the
-            descriptors after the context's, and ends with the exec.
+        make_plan: Gives what the process with a pid shall execute: it joins the cgroup first, by
+            the descriptors after the context's, and ends with the exec.
         stdio: Its standard streams.
         joins: The namespaces to join.
         cgroup: Where it belongs before it runs anything.
         context: The container's.
         before: What happens before the namespaces are joined.
+        knows_pid: Whether the pid is in what it executes, and not only 0.
         proc: A descriptor of the host's /proc, which becomes the last of the process's further
             ones; or -1.
     """
     shake = Handshake()
     child: Child | None = None
     try:
+        plan = make_plan(0)
         with cgroup_entry(cgroup) as (unified, files):
             child = launcher.get().launch(
                 shake.theirs,
                 stdio,
                 joins=joins,
                 before=before,
+                needed=[operation.name for operation in plan if operation.name in RARE],
                 cgroup=unified,
                 extras=[*context.descriptors.values(), *files, *([proc] if proc >= 0 else [])],
             )
         shake.theirs.close()
-        shake.send_plan(make_plan(child), context.deadline)
+        if knows_pid:
+            plan = make_plan(child.identity.pid)
+        shake.send_plan(plan, context.deadline)
         process = child.identity
         shake.await_ready()
         context.note({"pid": process.pid, "start": process.start})

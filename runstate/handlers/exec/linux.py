@@ -308,10 +308,9 @@ class LinuxExec:
         pidfd = _pidfd(context, "exec")
         cgroup = options.cgroup
 
-        def make_plan(child: Child) -> list[Operation]:
-            if options.resctrl:
-                rdt.assign(options.resctrl, child.identity.pid)
-            pid = child.identity.pid if filtering.tells_agent(context.config) else 0
+        def make_plan(pid: int) -> list[Operation]:
+            if pid and options.resctrl:
+                rdt.assign(options.resctrl, pid)
             status = "created" if self.waiting(context) else "running"
             load = filtering.loading(context, spec.process, pid, status)
             own_userns = bool(options.namespaces & _USER)
@@ -329,6 +328,7 @@ class LinuxExec:
                 cgroup,
                 context,
                 before=compile_before(spec.process),
+                knows_pid=bool(options.resctrl) or filtering.tells_agent(context.config),
                 proc=proc,
             )
         finally:

@@ -82,6 +82,9 @@ def compile_program(
         for name in ("bounding", "effective", "permitted", "inheritable", "ambient")
     )
     plan.append(operations.drop_bounding(bounding))
+    # Here, because a system call filter that is loaded as it needs rights may not let it.
+    if not variables(process.env).get("HOME"):
+        plan.append(operations.find_home(uid))
     if uid:
         plan += [operations.chdir(process.cwd, last=False), operations.own_streams(uid)]
     else:
@@ -107,8 +110,6 @@ def compile_program(
         operations.umask(mask),
         operations.find_executable(process.args[0], search_path(process.env)),
     ]
-    if not variables(process.env).get("HOME"):
-        plan.append(operations.find_home(uid))
     return plan
 
 

@@ -101,9 +101,14 @@ RARE: dict[str, str] = {
 
 
 def load(names: Iterable[Any]) -> None:
-    """Load the modules of the rare operations among these."""
+    """Load the modules of the rare operations among these, and nothing ever after.
+
+    A process that joins a container, or has pivoted into one, would take Python code for its
+    own from the container's files.
+    """
     for name in names:
         if name not in OPERATIONS and name in RARE:
             module = f"{__name__}.{RARE[name]}"
             __import__(module)
             OPERATIONS[name] = getattr(sys.modules[module], name)
+    sys.meta_path.clear()

@@ -110,24 +110,38 @@ def set_no_new_privs(_init: Init) -> None:
 
 
 def make_cwd(_init: Init, path: str) -> None:
-    """Make the working directory where it is missing, as runc does: root's, and mode 0755."""
+    """Make the working directory where it is missing, as runc does: root's, and mode 0755.
+
+    No descriptor of ours is gone through: directories would be made outside (CVE-2024-21626).
+    """
     try:
-        os.stat(path)
+        os.close(_open_directory(path))
     except FileNotFoundError:
-        _make_directories(path)
+        _make_directory(path)
     except OSError:
         return  # ``chdir`` tells
 
 
-def _make_directories(path: str) -> None:
-    above = os.path.dirname(path.rstrip("/"))
+def _open_directory(path: str) -> int:
+    flags = os.O_PATH | os.O_DIRECTORY
+    return kernel.openat2(kernel.AT_FDCWD, path, flags, 0, kernel.RESOLVE_NO_MAGICLINKS)
+
+
+def _make_directory(path: str) -> None:
+    above, name = os.path.split(path.rstrip("/"))
     try:
-        if not os.path.isdir(above):
-            _make_directories(above)
-        os.mkdir(path, 0o755)
+        parent = _open_directory(above)
+    except FileNotFoundError:
+        _make_directory(above)
+        parent = _open_directory(above)
+    try:
+        os.mkdir(name, 0o755, dir_fd=parent)
     except OSError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.EEXIST, errno.ENOTDIR):
+        # ``chdir`` tells of what cannot be made; a dangling link is there, and is not followed.
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EEXIST):
             raise
+    finally:
+        os.close(parent)
 
 
 def chdir(init: Init, path: str, last: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from runstate.init import kernel
 from runstate.init.operations.devices import become_terminal, open_pair
 
 TYPE_CHECKING = False
@@ -13,10 +14,15 @@ if TYPE_CHECKING:
 
 def open_terminal(init: Init, rows: int, columns: int, uid: int) -> None:
     """Make a terminal of the devpts that this process, who is inside, has at /dev."""
-    flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        master = os.open("/dev/pts/ptmx", flags)
+        master = _open("/dev/pts/ptmx")
     except FileNotFoundError:
-        master = os.open("/dev/ptmx", flags)
+        master = _open("/dev/ptmx")
     slave = open_pair(master, rows, columns, uid)
     become_terminal(init, master, slave)
+
+
+def _open(path: str) -> int:
+    # Not through a descriptor of this process's: it could lead to the host's terminals.
+    flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
+    return kernel.openat2(kernel.AT_FDCWD, path, flags, 0, kernel.RESOLVE_NO_MAGICLINKS)
