@@ -104,3 +104,8 @@ class State:
     exit: ExitStatus | None = None
     notices: tuple[str, ...] = ()
     extra: dict[str, Any] = field(factory=dict)
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The configuration's annotations (config.md, Annotations)."""
+        return dict(self.config.get("annotations") or {})

@@ -227,6 +227,22 @@ def test_what_the_rules_allow_is_no_problem(changed, change):
     assert validate(changed(change)) == []
 
 
+VERSIONS = "1.0.0 1.0.2 1.0.2-dev 1.0.0-rc5 1.1.0 1.2.1 1.3.0 1.3.0-rc.1+build.5 1.4.0 1.99.0"
+NO_VERSIONS = "1 1.0 v1.0.0 1.0.0.0 01.0.0 1.01.0 1.0.0- 1.0.0+ 0.9.0 2.0.0 2.0.0-rc1 latest"
+
+
+@pytest.mark.parametrize("version", VERSIONS.split())
+def test_a_version_of_the_first_specification_is_taken(changed, version):
+    # Later ones are compatible with it (config.md, Specification version).
+    assert validate(changed({"ociVersion": version})) == []
+
+
+@pytest.mark.parametrize("version", [*NO_VERSIONS.split(), "", " 1.0.0", "1.0.2\n", "1.\uff11.0"])
+def test_another_version_or_none_is_refused(changed, version):
+    (problem,) = validate(changed({"ociVersion": version}))
+    assert problem.startswith("$.ociVersion: expected a version 1.x.y of the specification, got ")
+
+
 def test_all_breaches_are_reported_at_once(changed):
     config = changed({"ociVersion": "3", "root.path": "", "process.cwd": "x", "hostname": "h" * 65})
     assert len(validate(config)) == 4
