@@ -139,8 +139,10 @@ def place() -> Iterator[Path]:
 @pytest.fixture
 def own_rootfs(rootfs: Path, place: Path) -> Path:
     """A rootfs that only this test has."""
-    shutil.copytree(rootfs, place / "rootfs", symlinks=True)
-    return place / "rootfs"
+    copy = place / "rootfs"
+    shutil.copytree(rootfs, copy, symlinks=True)
+    copy.chmod(0o755)
+    return copy
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from attrs import frozen
 from runstate.errors import ConfigInvalid
 from runstate.handlers.contract import HandlerContext, Substate
 from runstate.handlers.fs.devices import left_out, missing_devices
+from runstate.handlers.fs.mounts import check_mounts, prepare_mounts
 from runstate.handlers.fs.rootfs import compile_rootfs
 from runstate.linux import operations
 
@@ -48,7 +49,7 @@ class BundleFilesystem:
             return [f"$.root.path: {path!r} is not a directory"]
         if os.path.realpath(path) == "/":
             return [f"$.root.path: {path!r} is the host's own root; say '/' to have it as a layer"]
-        return missing_devices(context.config)
+        return [*missing_devices(context.config), *check_mounts(context)]
 
     def notices(self, context: HandlerContext) -> list[str]:
         """What the devices do not have, in a user namespace."""
@@ -59,6 +60,7 @@ class BundleFilesystem:
         problems = self.check(context)
         if problems:
             raise ConfigInvalid(problems[0], problems)
+        prepare_mounts(context)
         return Substate(BundleOptions(self._rootfs(context)))
 
     def run(self, context: HandlerContext) -> Substate:

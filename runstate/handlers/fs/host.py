@@ -22,6 +22,7 @@ from attrs import frozen
 from runstate.errors import OperationFailed
 from runstate.handlers.contract import HandlerContext, Substate
 from runstate.handlers.fs.devices import left_out, missing_devices
+from runstate.handlers.fs.mounts import check_mounts, prepare_mounts
 from runstate.handlers.fs.rootfs import compile_rootfs
 from runstate.init import kernel
 from runstate.linux import operations
@@ -70,11 +71,12 @@ class HostFilesystem:
     options_type = HostOptions
 
     def check(self, context: HandlerContext) -> list[str]:
-        """What of the devices the host has not."""
-        return missing_devices(context.config)
+        """What of the devices and the mounts this host cannot do."""
+        return [*missing_devices(context.config), *check_mounts(context)]
 
     def create(self, context: HandlerContext) -> Substate:
         """Make the mount point."""
+        prepare_mounts(context)
         options = self._options(context)
         try:
             os.mkdir(options.mount_point, 0o755)

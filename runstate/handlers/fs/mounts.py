@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # SELinux cannot label these (runc's own rule).
 _UNLABELLED = ("proc", "sysfs")
+_SELINUX = "/sys/fs/selinux/enforce"
 
 
 def target_of(mount: Mount) -> str:
@@ -35,6 +36,42 @@ def source_of(context: HandlerContext, mount: Mount) -> str:
 def is_bind(mount: Mount, options: MountOptions) -> bool:
     """Whether a mount is of another path; whatever type it names beside that means nothing."""
     return options.bind or mount.type == "bind"
+
+
+def maps_ids(mount: Mount, options: MountOptions) -> bool:
+    """Whether a mount's ids are mapped: by its own mappings, or by the container's."""
+    return bool(options.idmap or mount.uid_mappings)
+
+
+def needs_host(config: Config) -> bool:
+    """Whether there may be bind mounts that init cannot make by itself (``sources``)."""
+    return "user" in namespace_types(config) or any(
+        mount.uid_mappings or "idmap" in mount.options or "ridmap" in mount.options
+        for mount in config.mounts
+    )
+
+
+def check_mounts(context: HandlerContext) -> list[str]:
+    """What this host cannot do for a config's mounts."""
+    found = []
+    linux = context.config.linux
+    if linux is not None and linux.mount_label and not os.path.exists(_SELINUX):
+        found.append(
+            f"$.linux.mountLabel: {linux.mount_label!r}: SELinux is not active on this host"
+        )
+    if needs_host(context.config):
+        from runstate.handlers.fs import sources  # noqa: PLC0415 - few need it
+
+        found += sources.problems(context)
+    return found
+
+
+def prepare_mounts(context: HandlerContext) -> None:
+    """Open for init what it cannot open by itself."""
+    if needs_host(context.config):
+        from runstate.handlers.fs import sources  # noqa: PLC0415 - few need it
+
+        sources.open_sources(context)
 
 
 def binds_dev(config: Config) -> bool:
@@ -137,7 +174,7 @@ def _bind(context: HandlerContext, index: int, target: str, options: MountOption
     source = source_of(context, mount)
     recursive = bool(options.flags & kernel.MS_REC)
     name = descriptor_name(index)
-    by_engine = name in context.descriptors
+    by_engine = maps_ids(mount, options) or name in context.descriptors
     if any(options.below) or by_engine:
         from runstate.linux.operations.trees import bind_tree  # noqa: PLC0415 - few have one
 
