@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runstate.linux.cgroups.layout import detect
+from runstate.linux.cgroups.tree import enable_controllers
+
 if TYPE_CHECKING:
     from tests.rootless.conftest import User
 
@@ -123,7 +126,7 @@ except ConfigInvalid as error:
     assert re.fullmatch(rf"update container '[^']+': {reason}", update)
     assert after == ["running", None]
     assert history == ["create", "start"]
-    assert f"$.linux.resources.pids: cannot be applied: {reason}" in limited
+    assert f"$.linux.resources.pids.limit: cannot be applied: {reason}" in limited
 
 
 def test_the_whole_process_tree_goes_with_its_container(user: User, config: str) -> None:
@@ -290,3 +293,36 @@ tell(further.wait(10))
     assert directory.startswith(f"{delegated}/")
     assert told[2:] == ["paused", "running", [2, True], -9]
     assert not os.path.exists(directory)
+
+
+@pytest.mark.root
+def test_limits_hold_where_their_controller_is_delegated_and_are_refused_elsewhere(
+    user: User, delegated: str
+) -> None:
+    if "hugetlb" not in detect().unified_controllers:
+        pytest.skip("version 2 has no controller to delegate here")
+    enable_controllers(os.path.dirname(delegated), frozenset({"hugetlb"}))
+    told = user.script("""
+config = Config.default(["sleep", "1000"]).to_dict()
+config["linux"]["resources"] = {
+    "hugepageLimits": [{"pageSize": "2MB", "limit": 0}],
+    "devices": [{"allow": False}],
+}
+with factory.run(new_id(), config) as container:
+    (directory,) = container.state.exec.options["cgroup_paths"].values()
+    tell(read(f"{directory}/hugetlb.2MB.max"))
+    tell([notice.split(": ")[0] for notice in container.notices])
+    container.update({"hugepageLimits": [{"pageSize": "2MB", "limit": 2 << 20}]})
+    tell(read(f"{directory}/hugetlb.2MB.max"))
+for resources in ({"memory": {"limit": 9 << 20}}, {"unified": {"pids.max": "5"}}):
+    config["linux"]["resources"] = resources
+    try:
+        factory.create(new_id(), config)
+    except ConfigInvalid as error:
+        tell(error.problems[0].split(": ")[0])
+""", cgroup=f"{delegated}/user")  # fmt: skip
+
+    assert told[0] == "0\n"
+    assert "$.linux.resources.devices" in told[1]
+    assert told[2] == f"{2 << 20}\n"
+    assert told[3:] == ["$.linux.resources.memory.limit", '$.linux.resources.unified["pids.max"]']

@@ -13,6 +13,7 @@ from attrs import evolve
 
 from runstate.config.memo import json_form
 from runstate.errors import ConfigInvalid, NotSupported
+from runstate.linux.cgroups import tree
 from runstate.linux.cgroups.cgroup import Cgroup
 from runstate.linux.cgroups.devices import DEFAULT_DEVICE_RULES
 from runstate.linux.cgroups.layout import detect
@@ -28,6 +29,10 @@ _ROOT = ("linux", "resources")
 _KERNEL_MEMORY = (
     "$.linux.resources.memory.kernel: left out: Linux counts the kernel's memory into"
     " memory.limit, and has no other limit for it any more"
+)
+_DEVICES = (
+    "$.linux.resources.devices: left out: only root can filter devices; a user namespace lets"
+    " nobody make any"
 )
 
 
@@ -52,6 +57,14 @@ def _with_default_devices(resources: dict[str, Any]) -> dict[str, Any]:
     return {**resources, "devices": [*resources["devices"], *DEFAULT_DEVICE_RULES]}
 
 
+def applied(context: HandlerContext) -> dict[str, Any]:
+    """The limits that a new container gets."""
+    resources = resources_of(context.config, with_defaults=True)
+    if "devices" in resources and os.geteuid() != 0:
+        return {name: value for name, value in resources.items() if name != "devices"}
+    return resources
+
+
 def plan_cgroup(context: HandlerContext) -> dict[str, str]:
     """The container's cgroup, by controller; empty where there is none for it."""
     linux = context.config.linux
@@ -72,32 +85,81 @@ def plan_cgroup(context: HandlerContext) -> dict[str, str]:
     return paths
 
 
+def make_cgroup(context: HandlerContext, cgroup: Cgroup) -> None:
+    """Make the container's cgroup, with its limits, and its owner if that shall be the user."""
+    cgroup.create()
+    resources = applied(context)
+    if resources:
+        cgroup.apply(resources)
+    owner = _owner(context.config)
+    if owner is not None and owner != os.geteuid():
+        from runstate.linux.cgroups.delegation import delegate  # noqa: PLC0415 - few ask
+
+        delegate(cgroup.paths[""], owner)
+
+
+def _owner(config: Config) -> int | None:
+    """The host's id of whom the cgroup is given to (config-linux.md, Cgroup ownership)."""
+    if detect().mode != "unified" or config.linux is None or config.process is None:
+        return None
+    own_namespace = any(n.type == "cgroup" and not n.path for n in config.linux.namespaces)
+    writable = any(
+        mount.destination == "/sys/fs/cgroup"
+        and (mount.source == "cgroup" or mount.type in {"cgroup", "cgroup2"})
+        and "ro" not in mount.options
+        for mount in config.mounts
+    )
+    if not (own_namespace and writable):
+        return None
+    user = config.process.user
+    inside = (user.uid or 0) if user is not None else 0
+    for mapping in config.linux.uid_mappings:
+        if mapping.container_id <= inside < mapping.container_id + mapping.size:
+            return mapping.host_id + inside - mapping.container_id
+    return None if config.linux.uid_mappings else inside
+
+
 def missing(context: HandlerContext) -> list[str]:
     """What of the config's limits, and of the place for its cgroup, this host cannot give."""
     resources = resources_of(context.config, with_defaults=False)
     paths = plan_cgroup(context)
     if not paths:
-        from runstate.config.problems import json_path  # noqa: PLC0415 - only for the message
-
         return [
-            f"{json_path((*_ROOT, name))}: cannot be applied: {NO_CGROUP}"
-            for name in resources
-            if name != "devices"
+            problem.partition(": ")[0] + f": cannot be applied: {NO_CGROUP}"
+            for problem in _missing_for({}, resources)
+            if not problem.startswith("$.linux.resources.devices")
         ]
     cgroup = Cgroup(paths)
+    if not os.path.lexists(context.directory) and os.path.isdir(cgroup.primary or ""):
+        taken = _taken(cgroup)
+        if taken:
+            return [f"$.linux.cgroupsPath: the cgroup {cgroup.primary} {taken}"]
+    return _missing_for(paths, resources)
+
+
+def _taken(cgroup: Cgroup) -> str:
+    """Why a cgroup that is there already cannot become the container's, in words; or nothing."""
     # One cgroup, one container: ending either would end both. The likely other one has the
     # same id, below another root directory; where it is below this one, the store says so.
-    if not os.path.lexists(context.directory) and cgroup.procs():
-        taken = f"the cgroup {cgroup.primary} has processes of somebody else in it"
+    if cgroup.procs():
         remedy = "choose another id, or name a cgroup of the container's own"
-        return [f"$.linux.cgroupsPath: {taken}; {remedy}"]
-    return _missing_for(paths, resources)
+        return f"has processes of somebody else in it; {remedy}"
+    # Init would stop in it for good, before anybody could tell.
+    return "is frozen; thaw it, or name another" if cgroup.frozen() else ""
+
+
+def _available(paths: dict[str, str]) -> frozenset[str]:
+    """The controllers of version 2 that a cgroup there may have."""
+    if os.geteuid() == 0 or "" not in paths:
+        return detect().unified_controllers
+    # An ordinary user has what was delegated, and can take it no higher.
+    return tree.controllers_at(os.path.dirname(paths[""]))
 
 
 def _missing_for(paths: dict[str, str], resources: dict[str, Any]) -> list[str]:
     if not resources:
         return []
-    found = problems(paths, detect().unified_controllers, resources)
+    found = problems(paths, _available(paths), resources)
     if resources.get("hugepageLimits"):
         from runstate.linux.cgroups.pages import unknown_sizes  # noqa: PLC0415 - few ask
 
@@ -114,8 +176,13 @@ def notices(context: HandlerContext) -> list[str]:
     if not plan_cgroup(context):
         return [f"cgroup: {NO_CGROUP}; so no limits, no pause, no cgroup statistics"]
     linux = context.config.linux
-    memory = linux.resources.memory if linux is not None and linux.resources is not None else None
-    return [_KERNEL_MEMORY] if memory is not None and memory.kernel else []
+    resources = linux.resources if linux is not None else None
+    if resources is None:
+        return []
+    left_out = [_KERNEL_MEMORY] if resources.memory is not None and resources.memory.kernel else []
+    if resources.devices and os.geteuid() != 0:
+        left_out.append(_DEVICES)
+    return left_out
 
 
 # --- updates ------------------------------------------------------------------------------------
@@ -138,6 +205,8 @@ def problems_of_update(
         *check_resources(_ROOT, merged),
         *(problem for problem in unsupported(config) if problem.startswith("$.linux.resources")),
     ]
+    if resources.get("devices") and os.geteuid() != 0:
+        found.append("$.linux.resources.devices: only root can filter devices")
     if found:
         return found
     try:

@@ -141,10 +141,7 @@ class LinuxExec:
         filtering.connect_agent(context)
         cgroup = options.cgroup
         if cgroup is not None:
-            cgroup.create()
-            resources = limits.resources_of(context.config, with_defaults=True)
-            if resources:
-                cgroup.apply(resources)
+            limits.make_cgroup(context, cgroup)
         rdt.create(context, options.resctrl)
         owner = idmaps.root_of(context.config)
         fifo = lifecycle.make_fifo(context.directory, owner)

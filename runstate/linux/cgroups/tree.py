@@ -214,6 +214,23 @@ def _inherit(directory: str, file: str) -> str:
     return value
 
 
+def controllers_at(directory: str) -> frozenset[str]:
+    """The controllers that a version 2 cgroup has, or its nearest parent that is there already.
+
+    Raises:
+        OperationFailed: The kernel refuses to tell.
+    """
+    while True:
+        try:
+            return frozenset(read_value(f"{directory}/cgroup.controllers").split())
+        except OSError as error:
+            if not is_gone(error) or directory == "/":
+                raise OperationFailed.from_os_error(
+                    f"read the controllers of cgroup {directory}", error
+                ) from error
+        directory = os.path.dirname(directory)
+
+
 def enable_controllers(directory: str, wanted: frozenset[str]) -> None:
     """Let the children of a version 2 cgroup have these controllers, from the root on down.
 
