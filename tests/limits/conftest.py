@@ -99,6 +99,33 @@ def net_prio(tmp_path: Path) -> Iterator[None]:
     yield from _mounted("net_prio", tmp_path)
 
 
+def here(file: str) -> bool:
+    """Whether cgroups of this host, in the version that has the controller, have such a file."""
+    controller = file.partition(".")[0]
+    if any(controller in hierarchy.names for hierarchy in detect().legacy):
+        return file not in UNIFIED_FILES
+    return controller in detect().unified_controllers and not file.startswith(_LEGACY)
+
+
+def require(file: str) -> None:
+    """Skip the test where there is no such file."""
+    if not here(file):
+        pytest.skip(f"cgroups have no {file} here")
+
+
+_LEGACY = (
+    "memory.soft", "memory.limit", "memory.memsw", "memory.swappiness", "memory.kmem",
+    "memory.use_h", "memory.oom_c", "cpu.shares", "cpu.cfs", "cpu.rt", "blkio",
+)  # fmt: skip
+UNIFIED_FILES = frozenset(
+    {
+        "cpu.weight", "cpu.max", "cpu.max.burst", "memory.low", "memory.max", "memory.swap.max",
+        "memory.high", "io.max",
+    }
+)  # fmt: skip
+"""The files of version 2, of those that the tests read."""
+
+
 @pytest.fixture
 def layout() -> Layout:
     """The cgroup hierarchies of this host."""

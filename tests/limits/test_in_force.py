@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from runstate.errors import ConfigInvalid
-from tests.limits.conftest import with_resources
+from runstate.errors import ConfigInvalid, OperationFailed
+from tests.limits.conftest import here, require, with_resources
 
 pytestmark = pytest.mark.root
 MIB = 1 << 20
@@ -34,29 +34,47 @@ def test_a_memory_limit_kills(limiter):
     assert container.wait(30) == -9
 
 
-@pytest.mark.parametrize(
-    ("resources", "file", "value"),
-    [
-        ({"memory": {"reservation": 8 * MIB}}, "memory.soft_limit_in_bytes", str(8 * MIB)),
-        ({"memory": {"swappiness": 7}}, "memory.swappiness", "7"),
-        ({"memory": {"kernelTCP": 4 * MIB}}, "memory.kmem.tcp.limit_in_bytes", str(4 * MIB)),
-        ({"memory": {"useHierarchy": True}}, "memory.use_hierarchy", "1"),
-        ({"memory": {"disableOOMKiller": True}}, "memory.oom_control", "oom_kill_disable 1"),
-        ({"cpu": {"shares": 300}}, "cpu.shares", "300"),
-        ({"cpu": {"quota": 20000, "period": 50000}}, "cpu.cfs_quota_us", "20000"),
-        ({"cpu": {"quota": 20000, "period": 50000}}, "cpu.cfs_period_us", "50000"),
-        ({"cpu": {"quota": 20000, "burst": 9000}}, "cpu.cfs_burst_us", "9000"),
-        ({"cpu": {"idle": 1, "shares": 300}}, "cpu.idle", "1"),
-        ({"cpu": {"idle": 0, "shares": 300}}, "cpu.shares", "300"),
-        ({"cpu": {"mems": "0"}}, "cpuset.mems", "0"),
-    ],
-)  # fmt: skip
+SETTINGS = [
+    ({"memory": {"reservation": 8 * MIB}}, "memory.soft_limit_in_bytes", str(8 * MIB)),
+    ({"memory": {"swappiness": 7}}, "memory.swappiness", "7"),
+    ({"memory": {"kernelTCP": 4 * MIB}}, "memory.kmem.tcp.limit_in_bytes", str(4 * MIB)),
+    ({"memory": {"useHierarchy": True}}, "memory.use_hierarchy", "1"),
+    ({"memory": {"disableOOMKiller": True}}, "memory.oom_control", "oom_kill_disable 1"),
+    ({"cpu": {"shares": 300}}, "cpu.shares", "300"),
+    ({"cpu": {"quota": 20000, "period": 50000}}, "cpu.cfs_quota_us", "20000"),
+    ({"cpu": {"quota": 20000, "period": 50000}}, "cpu.cfs_period_us", "50000"),
+    ({"cpu": {"quota": 20000, "burst": 9000}}, "cpu.cfs_burst_us", "9000"),
+    ({"cpu": {"idle": 1, "shares": 300}}, "cpu.idle", "1"),
+    ({"cpu": {"idle": 0, "shares": 300}}, "cpu.shares", "300"),
+    ({"cpu": {"mems": "0"}}, "cpuset.mems", "0"),
+    ({"memory": {"reservation": 8 * MIB}}, "memory.low", str(8 * MIB)),
+    ({"memory": {"limit": 32 * MIB, "swap": 48 * MIB}}, "memory.swap.max", str(16 * MIB)),
+    ({"memory": {"limit": 32 * MIB}}, "memory.max", str(32 * MIB)),
+    ({"memory": {"limit": 32 * MIB}, "unified": {"memory.max": "33554432"}}, "memory.max",
+     str(32 * MIB)),
+    ({"unified": {"memory.high": str(30 * MIB)}}, "memory.high", str(30 * MIB)),
+    ({"cpu": {"shares": 1024}}, "cpu.weight", "100"),
+    ({"cpu": {"quota": 20000, "period": 50000}}, "cpu.max", "20000 50000"),
+    ({"cpu": {"quota": 20000, "burst": 9000}}, "cpu.max.burst", "9000"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("resources", "file", "value"), [row for row in SETTINGS if here(row[1])])
 def test_the_kernel_has_what_the_config_says(limiter, layout, resources, file, value):
-    controller = file.partition(".")[0]
-    _legacy(layout, controller)
     # From within: the container's cgroup is the root of what it sees there.
-    text = limiter.output(resources, "cat", f"/sys/fs/cgroup/{controller}/{file}")
+    directory = "" if layout.mode == "unified" else file.partition(".")[0]
+    text = limiter.output(resources, "cat", f"/sys/fs/cgroup/{directory}/{file}")
     assert text.splitlines()[0] == value
+
+
+def test_throttles_of_version_2_are_with_the_kernel(limiter):
+    require("io.max")
+    major, minor = _disk()
+    device = {"major": major, "minor": minor, "rate": 5 * MIB}
+    blocks = {"throttleWriteBpsDevice": [device], "throttleReadIOPSDevice": [{**device, "rate": 9}]}
+    container = limiter.running({"blockIO": blocks})
+    line = f"{major}:{minor} rbps=max wbps={5 * MIB} riops=9 wiops=max"
+    assert limiter.read(container, "io.max") == line
 
 
 def test_swap_is_limited_together_with_memory(limiter, layout):
@@ -218,8 +236,10 @@ def test_unified_settings_reach_the_files_of_version_2(limiter, layout):
     ],
 )
 def test_what_this_host_has_no_controller_for_is_refused_before_anything_is_made(
-    limiter, root, resources, path
+    limiter, layout, root, resources, path
 ):
+    if "rdma" in path and "rdma" in layout.controllers:
+        pytest.skip("this host has the controller rdma")
     with pytest.raises(ConfigInvalid) as caught:
         limiter.create(with_resources(resources))
     assert [problem.partition(": ")[0] for problem in caught.value.problems] == [path]
@@ -227,8 +247,9 @@ def test_what_this_host_has_no_controller_for_is_refused_before_anything_is_made
 
 
 def test_a_value_that_the_kernel_refuses_leaves_nothing_behind(limiter, layout):
-    _legacy(layout, "cpuset")
-    with pytest.raises(Exception, match=r"write 999 to cpuset\.cpus"):
+    if "cpuset" not in layout.controllers:
+        pytest.skip("this host has no controller cpuset")
+    with pytest.raises(OperationFailed, match=r"write 999 to cpuset\.cpus"):
         limiter.create(with_resources({"cpu": {"cpus": "999"}}))
 
 
@@ -236,3 +257,10 @@ def test_a_limit_on_kernel_memory_is_left_out_with_a_notice(limiter):
     container = limiter.create(with_resources({"memory": {"kernel": 5 * MIB, "limit": 99 * MIB}}))
     (notice,) = container.notices
     assert notice.startswith("$.linux.resources.memory.kernel: left out")
+
+
+def test_a_device_of_rdma_that_there_is_not_leaves_nothing_behind(limiter, layout):
+    if "rdma" not in layout.controllers:
+        pytest.skip("this host has no controller rdma")
+    with pytest.raises(OperationFailed, match=r"write mlx5_1 hca_handle=3 to rdma\.max"):
+        limiter.create(with_resources({"rdma": {"mlx5_1": {"hcaHandles": 3}}}))

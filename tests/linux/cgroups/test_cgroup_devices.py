@@ -7,7 +7,7 @@ import re
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runstate.errors import ConfigInvalid, NotSupported
@@ -81,6 +81,11 @@ def _run(program, kind, major, minor, access):
             pytest.fail(f"unknown instruction {code:#x}")
 
 
+# On an emulated machine the first examples are slow to make.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@patient
 @given(_rules, _requests, _accesses)
 def test_the_filter_decides_as_the_spec_says(rules, request_, access):
     kind, major, minor = request_
@@ -89,6 +94,7 @@ def test_the_filter_decides_as_the_spec_says(rules, request_, access):
     assert _run(program, kind, major, minor, access) == expected
 
 
+@patient
 @given(_rules, _requests, st.sampled_from("rwm"))
 def test_the_exceptions_of_version_1_decide_as_the_spec_says(rules, request_, letter):
     try:

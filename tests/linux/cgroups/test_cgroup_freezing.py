@@ -26,7 +26,10 @@ def _ticks(pid):
 
 def _child_of(cgroup, name):
     child = Cgroup({key: f"{path}/{name}" for key, path in cgroup.paths.items()})
-    child.create()
+    # Without controllers of version 2, which would let no process be above.
+    Cgroup({key: path for key, path in child.paths.items() if key}).create()
+    if "" in child.paths:
+        os.makedirs(child.paths[""], exist_ok=True)
     return child
 
 

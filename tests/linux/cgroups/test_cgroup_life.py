@@ -32,7 +32,10 @@ def _read(path):
 def _add_child(cgroup, name):
     """A sub-cgroup in each hierarchy, as the container itself may make one."""
     child = Cgroup({key: f"{path}/{name}" for key, path in cgroup.paths.items()})
-    child.create()
+    # Without controllers of version 2, which would let no process be above.
+    Cgroup({key: path for key, path in child.paths.items() if key}).create()
+    if "" in child.paths:
+        os.makedirs(child.paths[""], exist_ok=True)
     return child
 
 
