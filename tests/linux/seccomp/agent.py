@@ -42,6 +42,7 @@ class Agent:
         self._listener.listen(8)
         self._stop, self._stopped = os.pipe()
         self._thread = threading.Thread(target=self._serve)
+        self._notifiers: set[int] = set()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -53,6 +54,8 @@ class Agent:
         assert not self._thread.is_alive()
         os.close(self._stop)
         self._listener.close()
+        for fd in self._notifiers:
+            os.close(fd)
 
     def _serve(self) -> None:
         poll = select.poll()
@@ -64,11 +67,14 @@ class Agent:
                 return
             for fd, events in ready.items():
                 if fd == self._listener.fileno():
-                    poll.register(self._accept(), select.POLLIN)
+                    fd = self._accept()  # noqa: PLW2901
+                    self._notifiers.add(fd)
+                    poll.register(fd, select.POLLIN)
                 elif events & select.POLLIN:
                     self._answer(fd)
                 else:  # every process with the filter is gone
                     poll.unregister(fd)
+                    self._notifiers.remove(fd)
                     os.close(fd)
 
     def _accept(self) -> int:

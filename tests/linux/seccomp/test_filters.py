@@ -8,15 +8,14 @@ import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import pytest
 
 from runstate import DEVNULL, PIPE, STDOUT
 from runstate.config import Config
-from runstate.config.seccomp import Seccomp
 from runstate.errors import InitDied, OperationFailed
 from tests import host
 from tests.linux.seccomp import kernel_view, probe
+from tests.linux.seccomp.filters import filtered, privileged, rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,27 +31,6 @@ pytestmark = [
 KILLED = -signal.SIGSYS
 YIELD, YIELD_32 = 24, 158  # sched_yield(2), which takes no argument and never fails
 X86_ALL = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
-
-
-def rule(names: str | list[str], action: str, **more: Any) -> dict[str, Any]:
-    return {
-        "names": [names] if isinstance(names, str) else names,
-        "action": f"SCMP_ACT_{action}",
-        **more,
-    }
-
-
-def filtered(config: Config, *rules: dict[str, Any], default: str = "ALLOW", **more: Any) -> Config:
-    """The config with this filter."""
-    form = {"defaultAction": f"SCMP_ACT_{default}", "syscalls": list(rules), **more}
-    assert config.linux is not None
-    return attrs.evolve(config, linux=attrs.evolve(config.linux, seccomp=Seccomp.from_dict(form)))
-
-
-def privileged(config: Config) -> Config:
-    """The config without noNewPrivileges."""
-    assert config.process is not None
-    return attrs.evolve(config, process=attrs.evolve(config.process, no_new_privileges=False))
 
 
 @pytest.fixture
