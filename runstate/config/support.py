@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 REFUSED = (
     "process.commandLine",
     "process.user.username",
-    "linux.namespaces[].path",
-    "linux.timeOffsets",
     "linux.resources.blockIO.leafWeight",
     "linux.resources.blockIO.weightDevice[].leafWeight",
 )
@@ -36,8 +34,6 @@ _NO_LEAF_WEIGHT = "it went from Linux with the CFQ scheduler, in 5.0; use weight
 REASONS = {
     "process.commandLine": "only Windows has it; use args",
     "process.user.username": "only Windows has it; use uid and gid",
-    "linux.namespaces[].path": "joining a namespace is not supported yet; leave the path out"
-    " for a new one",
     "linux.resources.blockIO.leafWeight": _NO_LEAF_WEIGHT,
     "linux.resources.blockIO.weightDevice[].leafWeight": _NO_LEAF_WEIGHT,
 }
@@ -61,8 +57,6 @@ ZERO_IS_UNSET = frozenset(
 )
 """Numbers that docker always writes, with 0 for what nobody asked for."""
 
-NAMESPACES = frozenset({"pid", "network", "ipc", "uts", "mount", "cgroup", "user"})
-"""The types of namespaces that can be made."""
 
 NOT_YET = "not supported yet"
 
@@ -93,10 +87,6 @@ def unsupported(config: Config) -> list[str]:
         config: A configuration as :func:`runstate.config.load` gives it.
     """
     problems = [f"{json_path(path)}: {words}" for path, words in _refused(config)]
-    for index, namespace in enumerate(config.linux.namespaces if config.linux else ()):
-        if namespace.type not in NAMESPACES:
-            path = json_path(("linux", "namespaces", index, "type"))
-            problems.append(f"{path}: {abbreviate(namespace.type)} is {NOT_YET}")
     return problems
 
 

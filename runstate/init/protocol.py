@@ -64,8 +64,9 @@ _FD_SIZE = struct.calcsize("i")
 #   (flags: CLONE_NEW* for clone3, early: those that the plan unshares and a spare child may
 #    have before, joins: CLONE_NEW* of each namespace descriptor or pidfd, into_cgroup,
 #    record_exit, before: the operations to execute before the namespaces are joined, needed:
-#    the names of those that are executed inside)
-Spawn = tuple[int, int, tuple[int, ...], bool, bool, list[tuple[object, ...]], list[str]]
+#    the names of those that are executed inside, clocks: the lines of timens_offsets for a new
+#    time namespace)
+Spawn = tuple[int, int, tuple[int, ...], bool, bool, list[tuple[object, ...]], list[str], str]
 
 # Zygote to engine, as (kind, value, text):
 SPAWNED = "spawned"  # value: the pid; text: its start time; its pidfd comes along

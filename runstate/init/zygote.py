@@ -17,7 +17,7 @@ import select
 import sys
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 
-from runstate.init import executor, kernel, operations, protocol
+from runstate.init import executor, joining, kernel, operations, protocol
 from runstate.init.operations.base import Init, OperationError
 from runstate.init.rehearsal import rehearse
 
@@ -87,7 +87,8 @@ class Zygote:
             return False
         if request is None:
             return False
-        (flags, early, join_flags, into_cgroup, record_exit, before, needed), fds = request
+        flags, early, join_flags, into_cgroup, record_exit, before, needed, clocks = request[0]
+        fds = request[1]
         channel, lifeline_fd, stdin, stdout, stderr = fds[:5]
         rest = fds[5:]
         directory = rest.pop(0) if record_exit else -1
@@ -95,10 +96,11 @@ class Zygote:
         joins, extras = rest[: len(join_flags)], rest[len(join_flags) :]
         lifeline = socket(fileno=lifeline_fd)
         keep = [channel, stdin, stdout, stderr, *extras]
+        inside = joins or before or flags & kernel.CLONE_NEWTIME
         try:
-            if joins:
+            if inside:
                 pairs = list(zip(joins, join_flags, strict=True))
-                pid = self._clone_inside(flags, pairs, keep, cgroup, before, needed)
+                pid = self._clone_inside(flags, pairs, keep, cgroup, before, needed, clocks)
                 pidfd = os.pidfd_open(pid)
             else:
                 # A spare is in the zygote's cgroup, and to be born elsewhere it is too late.
@@ -119,7 +121,7 @@ class Zygote:
         for fd in keep + joins + ([cgroup] if into_cgroup else []):
             os.close(fd)
         if (
-            not joins
+            not inside
             and not into_cgroup
             and self.spare is None
             and not flags & kernel.CLONE_NEWUSER
@@ -135,15 +137,18 @@ class Zygote:
         pid = self._fork(flags, keep, cgroup)
         return pid, os.pidfd_open(pid)
 
-    def _fork(self, flags: int, keep: list[int], cgroup: int, parent_flag: int = 0) -> int:
-        if flags & kernel.CLONE_NEWUSER:
+    def _fork(
+        self, flags: int, keep: list[int], cgroup: int, parent_flag: int = 0, made: int = 0
+    ) -> int:
+        in_new_user = (flags | made) & kernel.CLONE_NEWUSER
+        if in_new_user:
             # The id maps of a process that is not dumpable belong to root (proc(5)); an
             # ordinary user could not write them. The child drops this again with its plan.
             kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
         pid = kernel.clone3(flags | parent_flag, 0 if parent_flag else signal.SIGCHLD, cgroup)
         if pid == 0:
             self._become_init(lambda: executor.main(keep))
-        if flags & kernel.CLONE_NEWUSER:
+        if in_new_user:
             kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         return pid
 
@@ -200,18 +205,24 @@ class Zygote:
         cgroup: int,
         before: list[tuple[object, ...]],
         needed: list[str],
+        clocks: str,
     ) -> int:
         """Fork into existing namespaces, by way of a process that joins them first.
 
         A pid namespace is entered by children only, and a user namespace cannot be left
-        again, so the zygote itself must join neither. What has to happen outside, and is
+        again, so the zygote itself must join neither. A new time namespace is for children
+        only, too, and its clocks are set while it has none. What has to happen outside, and is
         passed on to a child, happens in the process between as well; and so does the loading of
         code, for inside only the container's files are in sight.
         """
         reader, writer = os.pipe2(os.O_CLOEXEC)
-        middle = kernel.clone3(0, signal.SIGCHLD)
+        # Whoever has joined a cgroup namespace may not fork into a cgroup from outside it, where
+        # the hierarchy is mounted with nsdelegate (cgroups(7)).
+        goes_first = any(kinds & kernel.CLONE_NEWCGROUP for _fd, kinds in joins)
+        middle = kernel.clone3(0, signal.SIGCHLD, cgroup if goes_first else -1)
         if middle == 0:
-            self._join_and_clone(flags, joins, keep, cgroup, before, needed, writer)
+            cgroup = -1 if goes_first else cgroup
+            self._join_and_clone(flags, joins, keep, cgroup, before, needed, clocks, writer)
         os.close(writer)
         answer = os.read(reader, 256)
         os.close(reader)
@@ -229,25 +240,31 @@ class Zygote:
         cgroup: int,
         before: list[tuple[object, ...]],
         needed: list[str],
+        clocks: str,
         writer: int,
     ) -> NoReturn:
-        doing = "setns"
+        doing = ""
+        new_time = flags & kernel.CLONE_NEWTIME
         try:
             operations.load([*(operation[0] for operation in before), *needed])
-            if before:
+            if before or new_time:
                 # Its files in /proc are its user's then, and it is not in the container yet.
                 kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
                 for name, *arguments in before:
                     doing = str(name)
                     operations.OPERATIONS[name](Init(self.control, (), 0), *arguments)
+                clocks_fd = joining.open_clocks() if new_time else -1
                 kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-                doing = "setns"
-            for fd, namespaces in joins:
-                kernel.setns(fd, namespaces)
-            pid = self._fork(flags, keep, cgroup, kernel.CLONE_PARENT)
+                doing = ""
+            joining.join(joins)
+            made = 0
+            if new_time:
+                joining.make_time_namespace(flags, clocks_fd, clocks)
+                made = flags & (kernel.CLONE_NEWUSER | kernel.CLONE_NEWTIME)
+            pid = self._fork(flags & ~made, keep, cgroup, kernel.CLONE_PARENT, made)
             answer = f"pid\0{pid}"
         except OSError as error:
-            answer = f"{doing}\0{error.errno}"
+            answer = f"{doing or error.filename or 'clone3'}\0{error.errno}"
         except OperationError as error:
             answer = f"{doing}\0{error.errno}"
         os.write(writer, answer.encode())

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from runstate.errors import InitDied, OperationFailed
 from runstate.init import protocol
 from runstate.linux import processes, zygote_process
+from runstate.linux.operations.namespaces import namespace_names
 from runstate.states.state import ProcessIdentity
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Child:
         (kind, value, text), fds = reply
         if kind != protocol.SPAWNED:
             words = next((o.describe() for o in self._before if o.name == text), text)
+            if text.startswith("setns "):
+                words = f"join namespaces: {namespace_names(int(text[6:]))}"
             raise OperationFailed.from_os_error(f"start a process ({words})", OSError(value, ""))
         self.pidfd = fds[0]
         self._identity = ProcessIdentity(value, int(text))
@@ -172,6 +175,7 @@ class Launcher:
         joins: Sequence[tuple[int, int]] = (),
         before: Sequence[Operation] = (),
         needed: Sequence[str] = (),
+        clocks: str = "",
         cgroup: int = -1,
         directory: int = -1,
         extras: Sequence[int] = (),
@@ -188,6 +192,7 @@ class Launcher:
             before: What happens before that, out here, and is passed on to a child.
             needed: The names of the operations that it will execute in there; their code is
                 loaded out here.
+            clocks: The lines of timens_offsets for a new time namespace (time_namespaces(7)).
             cgroup: The unified cgroup to be born into (CLONE_INTO_CGROUP); or -1.
             directory: The container's directory, where the exit goes on record; or -1.
             extras: Further descriptors for the plan's use.
@@ -201,6 +206,7 @@ class Launcher:
             directory >= 0,
             [operation.encode() for operation in before],
             list(needed),
+            clocks,
         )
         fds = [channel.fileno(), theirs.fileno(), *stdio]
         fds += [fd for fd in (directory, cgroup) if fd >= 0]

@@ -156,6 +156,20 @@ def in_pid_namespace_of(pid: int) -> list[int]:
     return sorted(found)
 
 
+def descendants_of(pid: int) -> list[int]:
+    """A process and all below it, as far as /proc shows them and their parents live."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = _stat_fields(int(name))
+            if fields is not None and fields[0] not in "ZX":
+                children.setdefault(int(fields[1]), []).append(int(name))
+    found = [pid] if identify(pid) is not None else []
+    for parent in found:
+        found += children.get(parent, ())
+    return sorted(found)
+
+
 def state_of(pid: int) -> str:
     """The state letter of proc(5)'s stat; ``X`` for a process that is gone."""
     fields = _stat_fields(pid)

@@ -48,7 +48,7 @@ def compile_further(
         context: The container's.
         process: The ``process`` object.
         cgroup: The container's cgroup, whose files' descriptors come after the context's; after
-            them comes the one of the host's /proc.
+            them come the one of the host's /proc, and init's pidfd.
         load: When its system call filter is loaded.
         own_userns: Whether the container has a user namespace of its own.
     """

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import signal as signals
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, evolve, field, frozen
 
-from runstate.errors import InitDied, OperationFailed, explain_errno
+from runstate.errors import InitDied, OperationFailed
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
-from runstate.handlers.exec import filtering, idmaps, lifecycle, limits, rdt
+from runstate.handlers.exec import filtering, idmaps, lifecycle, limits, namespaces, rdt
 from runstate.handlers.exec.further import INIT, compile_before, compile_further
 from runstate.handlers.exec.program import (
     command,
@@ -27,30 +27,10 @@ from runstate.linux.handshake import Handshake
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runstate.config import Config
     from runstate.linux.launcher import Child
     from runstate.linux.operations import Operation
     from runstate.states.state import ProcessIdentity
 
-_CLONE_FLAGS = {
-    "user": kernel.CLONE_NEWUSER,
-    "pid": kernel.CLONE_NEWPID,
-    "mount": kernel.CLONE_NEWNS,
-    "network": kernel.CLONE_NEWNET,
-    "ipc": kernel.CLONE_NEWIPC,
-    "uts": kernel.CLONE_NEWUTS,
-    "cgroup": kernel.CLONE_NEWCGROUP,
-}
-# Only a child can be in a new pid namespace, and the others shall belong to the new user
-# namespace; these two are clone3's. The rest init makes itself, while the engine goes on.
-_BY_CLONE = kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID
-_EARLY = kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
-_NO_USER_NAMESPACES = (errno.EPERM, errno.ENOSPC, errno.EUSERS)
-_NO_USER_NAMESPACE = (
-    "$.linux.namespaces: an ordinary user's container needs a user namespace of its own, with"
-    " uidMappings and gidMappings; Config.default asks for one, and so does `runstate spec"
-    " --rootless`"
-)
 _NEED_CGROUP = ("freeze", "thaw", "update", "notify_oom", "notify_memory_pressure")
 
 
@@ -59,14 +39,21 @@ class LinuxExecOptions:
     """What is saved.
 
     Attributes:
-        namespaces: The CLONE_NEW* of the namespaces that are the container's own.
+        namespaces: The CLONE_NEW* of the namespaces that the container has to itself or joined.
         cgroup_paths: Its cgroups, by controller, as libcontainer saves them; may be empty.
         resctrl: Where it is in the resctrl file system; empty if not by its config.
+        joined: The CLONE_NEW* of those that it joined.
     """
 
     namespaces: int
     cgroup_paths: dict[str, str] = field(factory=dict)
     resctrl: dict[str, str] = field(factory=dict)
+    joined: int = 0
+
+    @property
+    def made(self) -> int:
+        """The CLONE_NEW* of the namespaces that were made for the container."""
+        return self.namespaces & ~self.joined
 
     @property
     def cgroup(self) -> Cgroup | None:
@@ -94,9 +81,8 @@ class LinuxExec:
         ]
 
     def _missing_on_host(self, context: HandlerContext) -> list[str]:
-        if os.geteuid() != 0 and not _namespaces(context.config) & kernel.CLONE_NEWUSER:
-            return [_NO_USER_NAMESPACE]
-        return [
+        problems = namespaces.missing(context.config)
+        return problems or [
             *missing(context.config, context.config.process),
             *filtering.check(context.config),
             *limits.missing(context),
@@ -118,22 +104,21 @@ class LinuxExec:
     def notices(self, context: HandlerContext) -> list[str]:
         """What has to be left out on this host."""
         left_out = limits.notices(context)
-        if _namespaces(context.config) & kernel.CLONE_NEWUSER and os.geteuid() != 0:
+        made, joined = namespaces.made_and_joined(context.config)
+        if made & _USER and os.geteuid() != 0:
             left_out.append("users: only the caller's own id is mapped, as root of the container")
-        own_userns = bool(_namespaces(context.config) & _USER)
+        own_userns = bool((made | joined) & _USER)
         return left_out + not_granted(context.config.process, own_userns=own_userns)
 
     def preview(self, context: HandlerContext) -> tuple[Operation, ...]:
         """The operations of ``run``."""
-        options = LinuxExecOptions(_namespaces(context.config), limits.plan_cgroup(context))
-        return self._compile(context, options)
+        return self._compile(context, _options(context))
 
     # --- the contract -------------------------------------------------------------------------
 
     def create(self, context: HandlerContext) -> Substate:
         """Make the cgroup and the exec fifo, and ask for the process."""
-        namespaces = _namespaces(context.config)
-        options = LinuxExecOptions(namespaces, limits.plan_cgroup(context), rdt.plan(context))
+        options = _options(context)
         substate = Substate(options)
         context.substates["exec"] = substate  # what destroy needs if the rest fails
         # If this process dies from here on, who repairs it knows what there may be.
@@ -148,12 +133,17 @@ class LinuxExec:
         substate.objects["handshake"] = handshake = Handshake()
         directory = os.open(context.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with lifecycle.cgroup_entry(cgroup) as (unified, files):
+            with (
+                namespaces.opened(context.config, context.descriptors) as joins,
+                lifecycle.cgroup_entry(cgroup) as (unified, files),
+            ):
                 substate.objects["child"] = launcher.get().launch(
                     handshake.theirs,
                     context.stdio,
-                    flags=namespaces & _BY_CLONE,
-                    early=namespaces & _EARLY,
+                    flags=options.made & namespaces.BY_CLONE,
+                    early=options.made & namespaces.EARLY,
+                    joins=joins,
+                    clocks=namespaces.clock_lines(context.config),
                     cgroup=unified,
                     directory=directory,
                     extras=[*context.descriptors.values(), fifo, *files],
@@ -172,11 +162,11 @@ class LinuxExec:
         child: Child = substate.objects["child"]
         pid = 0
         if filtering.tells_agent(context.config):
-            pid = _identity(child, options.namespaces).pid
+            pid = _identity(child, options).pid
         plan = substate.objects["plan"] = self._compile(context, options, pid)
         handshake.send_plan(plan, context.deadline)
-        if options.namespaces & kernel.CLONE_NEWUSER:
-            idmaps.write_maps(_identity(child, options.namespaces).pid, context.config)
+        if options.made & _USER:
+            idmaps.write_maps(_identity(child, options).pid, context.config)
             handshake.proceed()
         if not context.meets_host:
             return self.finish(context)
@@ -207,9 +197,9 @@ class LinuxExec:
         try:
             wait()
         except InitDied:
-            _identity(child, substate.options.namespaces)  # if there never was one, it says why
+            _identity(child, substate.options)  # if there never was one, it says why
             raise
-        return _identity(child, substate.options.namespaces)
+        return _identity(child, substate.options)
 
     def destroy(self, context: HandlerContext) -> Substate:
         """End every process and remove the cgroup and the fifo."""
@@ -236,7 +226,14 @@ class LinuxExec:
 
     waiting = staticmethod(lifecycle.waiting)
     release = staticmethod(lifecycle.release)
-    signal = staticmethod(lifecycle.signal)
+
+    def signal(self, context: HandlerContext, number: int) -> None:
+        """Send a signal to init; SIGKILL to all, where init's end is not the end of them."""
+        cgroup = _cgroup(context)
+        if number == signals.SIGKILL and cgroup is not None and not _ends_with_init(context):
+            cgroup.kill(context.deadline)
+        else:
+            lifecycle.signal(context, number)
 
     def kill(self, context: HandlerContext) -> None:
         """SIGKILL to every process; returns when init is gone."""
@@ -268,7 +265,11 @@ class LinuxExec:
         cgroup = _cgroup(context)
         if cgroup is not None:
             return cgroup.procs()
-        return [] if context.init is None else processes.in_pid_namespace_of(context.init.pid)
+        if context.init is None:
+            return []
+        if _ends_with_init(context):
+            return processes.in_pid_namespace_of(context.init.pid)
+        return processes.descendants_of(context.init.pid)
 
     def stats(self, context: HandlerContext) -> Any:
         """What the cgroup counts; None without one."""
@@ -310,10 +311,19 @@ class LinuxExec:
                 rdt.assign(options.resctrl, pid)
             status = "created" if self.waiting(context) else "running"
             load = filtering.loading(context, spec.process, pid, status)
-            own_userns = bool(options.namespaces & _USER)
-            return compile_further(context, spec.process, cgroup, load, own_userns=own_userns)
+            return compile_further(
+                context,
+                spec.process,
+                cgroup,
+                load,
+                own_userns=bool(options.namespaces & _USER),
+            )
 
-        if options.namespaces & kernel.CLONE_NEWCGROUP:
+        assert context.init is not None  # noqa: S101 - its pidfd is there
+        flags = namespaces.to_enter(options.namespaces, options.joined, context.init.pid)
+        # What was joined may have been joined with rights that are the host's only.
+        late = flags & ~options.joined & kernel.CLONE_NEWCGROUP
+        if late:
             context.descriptors[INIT] = os.dup(pidfd)
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -321,7 +331,7 @@ class LinuxExec:
             return lifecycle.start_process(
                 make_plan,
                 spec.stdio,
-                [(pidfd, options.namespaces & ~kernel.CLONE_NEWCGROUP)],
+                [(pidfd, flags & ~late)] if flags & ~late else [],
                 cgroup,
                 context,
                 before=compile_before(spec.process),
@@ -338,18 +348,23 @@ class LinuxExec:
     def _compile(
         context: HandlerContext, options: LinuxExecOptions, pid: int = 0
     ) -> tuple[Operation, ...]:
-        config, namespaces = context.config, options.namespaces
+        config = context.config
         assert config.process is not None  # noqa: S101 - validation saw to it
         plan = compile_outside(config.process)
         first = len(context.descriptors)  # of those that `create` adds
         if options.cgroup is not None:
             plan.append(_join(options.cgroup, first + 1))
-        if namespaces & kernel.CLONE_NEWUSER:
-            plan += [operations.await_engine("the ids are mapped"), operations.become_root()]
+        if options.made & _USER:
+            plan.append(operations.await_engine("the ids are mapped"))
+        if options.namespaces & _USER:
+            plan.append(operations.become_root())
         # The cgroup at this moment becomes the root of a new cgroup namespace.
-        if namespaces & ~_BY_CLONE:
-            plan.append(operations.unshare(namespaces & ~_BY_CLONE))
+        if options.made & ~namespaces.BY_CLONE:
+            plan.append(operations.unshare(options.made & ~namespaces.BY_CLONE))
         plan += compile_setup(context.id, config.process)
+        if options.joined & kernel.CLONE_NEWNS:
+            index = context.descriptor(namespaces.MOUNT)
+            plan.append(operations.join_namespaces(index, kernel.CLONE_NEWNS))
         plan += context.operations()
         names = [operation.name for operation in plan]
         place = names.index("pivot_root") if "pivot_root" in names else len(plan)
@@ -368,7 +383,7 @@ class LinuxExec:
         plan += compile_program(
             config.process,
             config.linux,
-            own_userns=bool(namespaces & _USER),
+            own_userns=bool(options.namespaces & _USER),
             with_rights=load.with_rights,
         )
         plan += [
@@ -399,17 +414,22 @@ def _join(cgroup: Cgroup, first: int) -> Operation:
     return operations.join_cgroups(first, len(cgroup.self_attach_files))
 
 
-def _namespaces(config: Config) -> int:
-    flags = 0
-    for namespace in config.linux.namespaces if config.linux is not None else ():
-        flags |= _CLONE_FLAGS[namespace.type]
-    return flags
+def _options(context: HandlerContext) -> LinuxExecOptions:
+    made, joined = namespaces.made_and_joined(context.config)
+    cgroup_paths = limits.plan_cgroup(context)
+    return LinuxExecOptions(made | joined, cgroup_paths, rdt.plan(context), joined)
 
 
 def _cgroup(context: HandlerContext) -> Cgroup | None:
     substate = context.substates.get("exec")
     cgroup: Cgroup | None = substate.options.cgroup if substate is not None else None
     return cgroup
+
+
+def _ends_with_init(context: HandlerContext) -> bool:
+    """Whether init is the first process of a pid namespace, whose end is that of all in it."""
+    substate = context.substates.get("exec")
+    return substate is not None and bool(substate.options.made & kernel.CLONE_NEWPID)
 
 
 def _pidfd(context: HandlerContext, operation: str) -> int:
@@ -421,21 +441,11 @@ def _pidfd(context: HandlerContext, operation: str) -> int:
     return pidfd
 
 
-def _identity(child: Child, namespaces: int) -> ProcessIdentity:
+def _identity(child: Child, options: LinuxExecOptions) -> ProcessIdentity:
     try:
         return child.identity
     except OperationFailed as error:
-        if not namespaces & kernel.CLONE_NEWUSER or error.errno not in _NO_USER_NAMESPACES:
-            raise
-        # user_namespaces(7), namespaces(7); the last two are Debian's and Ubuntu's own.
-        raise OperationFailed(
-            error.operation,
-            f"{explain_errno(error.errno)}; it was to have a new user namespace, which this host"
-            " may not grant: see the sysctls user.max_user_namespaces,"
-            " kernel.unprivileged_userns_clone and"
-            " kernel.apparmor_restrict_unprivileged_userns",
-            error.errno,
-        ) from error
+        raise namespaces.explained(error, options.made, options.joined) from error
 
 
 def _required(context: HandlerContext) -> Cgroup:

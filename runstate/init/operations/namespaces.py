@@ -25,7 +25,7 @@ def join_cgroups(init: Init, first: int, count: int) -> None:
 
 
 def join_namespaces(init: Init, index: int, flags: int) -> None:
-    """setns(2) by the pidfd among the engine's descriptors."""
+    """setns(2) by a pidfd, or a namespace, among the engine's descriptors."""
     kernel.setns(init.extras[index], flags)
     os.close(init.extras[index])
 

@@ -33,7 +33,7 @@ def join_cgroups(first: int, count: int) -> Operation:
 
 
 def join_namespaces(index: int, flags: int) -> Operation:
-    """Namespaces of the process that one of the engine's descriptors is the pidfd of."""
+    """One of the engine's descriptors: a namespace, or the pidfd of a process in them."""
     return Operation("join_namespaces", (index, flags))
 
 
