@@ -23,6 +23,9 @@ _NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII).fullmatch
 UID_MAP_LINES = 340
 """How many ranges the kernel takes in a uid_map (``UID_GID_MAP_MAX_EXTENTS``)."""
 
+UID_MAP_SIZE = 4095
+"""How many bytes it takes at once: less than a page, of the smallest size that there is."""
+
 
 def expect(path: Path, value: Any, expected: str) -> str:
     """The problem that a value is not what it should be."""
@@ -80,6 +83,9 @@ def id_ranges(path: Path, mappings: tuple[IDMapping, ...]) -> Iterator[str]:
     """The kernel's rules for a uid_map or gid_map (user_namespaces(7))."""
     if len(mappings) > UID_MAP_LINES:
         yield expect(path, list(mappings), f"at most {UID_MAP_LINES} ranges")
+    size = sum(len(f"{m.container_id} {m.host_id} {m.size}\n") for m in mappings)
+    if size > UID_MAP_SIZE:
+        yield expect(path, list(mappings), f"at most {UID_MAP_SIZE} bytes as lines of a uid_map")
     for index, mapping in enumerate(mappings):
         if mapping.size == 0:
             yield expect((*path, index, "size"), 0, "at least 1")

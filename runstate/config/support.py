@@ -86,8 +86,7 @@ def unsupported(config: Config) -> list[str]:
     Args:
         config: A configuration as :func:`runstate.config.load` gives it.
     """
-    problems = [f"{json_path(path)}: {words}" for path, words in _refused(config)]
-    return problems
+    return [f"{json_path(path)}: {words}" for path, words in _refused(config)]
 
 
 def for_others(config: Config, takes: Collection[str] = ()) -> list[str]:

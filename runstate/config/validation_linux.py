@@ -39,7 +39,7 @@ def check_linux(linux: Linux) -> Iterator[str]:
     types = {namespace.type for namespace in linux.namespaces}
     yield from _namespaces((*path, "namespaces"), linux.namespaces)
     yield from _id_mappings(path, linux)
-    yield from _clocks(path, linux, types)
+    yield from _clocks(path, linux)
     for name, paths in (
         ("maskedPaths", linux.masked_paths),
         ("readonlyPaths", linux.readonly_paths),
@@ -103,16 +103,24 @@ def _id_mappings(path: Path, linux: Linux) -> Iterator[str]:
         if user is None and mappings:
             yield needs_namespace(here, list(mappings), "user")
         if mappings:
+            if not any(mapping.container_id == 0 for mapping in mappings):
+                # Init is root while it prepares the container; runc refuses it, too.
+                yield expect(here, list(mappings), "a range from the container's 0 on, its root")
             yield from id_ranges(here, mappings)
 
 
-def _clocks(path: Path, linux: Linux, types: set[str]) -> Iterator[str]:
+def _clocks(path: Path, linux: Linux) -> Iterator[str]:
     here = (*path, "timeOffsets")
     for clock, offset in linux.time_offsets.items():
         yield from one_of((*here, clock), clock, CLOCKS, "a clock of time_namespaces(7)")
         yield from within((*here, clock, "nanosecs"), offset.nanosecs, 0, 10**9 - 1)
-    if linux.time_offsets and "time" not in types:
+    if not linux.time_offsets:
+        return
+    namespace = next((n for n in linux.namespaces if n.type == "time"), None)
+    if namespace is None:
         yield needs_namespace(here, linux.time_offsets, "time")
+    elif namespace.path:
+        yield expect(here, linux.time_offsets, "none for a time namespace that is joined")
 
 
 def _sysctl(path: Path, name: str, value: str, types: set[str]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -86,7 +87,7 @@ def _unreachable(path: str, error: OSError) -> str:
 def _since_when(place: int) -> str:
     found = os.fstat(place)
     # Names of namespaces are empty files, on which something is mounted as long as there is one.
-    return ", or not any more" if found.st_size == 0 else ""
+    return ", or not any more" if stat.S_ISREG(found.st_mode) and not found.st_size else ""
 
 
 def is_own(fd: int, kind: str) -> bool:

@@ -115,7 +115,26 @@ def mapping(container_id, host_id, size):
                 "linux.uidMappings": [mapping(0, 1000, 0)],
                 "linux.gidMappings": [mapping(1, 0, 2**32 - 1)],
             },
-            ["$.linux.uidMappings[0].size", "$.linux.gidMappings[0].containerID"],
+            [
+                "$.linux.uidMappings[0].size",
+                "$.linux.gidMappings",
+                "$.linux.gidMappings[0].containerID",
+            ],
+        ),
+        (
+            {
+                "linux.namespaces": USER_NAMESPACE,
+                "linux.uidMappings": [mapping(n * 9, 4 * 10**9 + n, 1) for n in range(300)],
+                "linux.gidMappings": [mapping(0, 0, 1)],
+            },
+            ["$.linux.uidMappings"],
+        ),
+        (
+            {
+                "linux.namespaces": [*NAMESPACES, {"type": "time", "path": "/proc/1/ns/time"}],
+                "linux.timeOffsets": {"boottime": {"secs": 1}},
+            },
+            ["$.linux.timeOffsets"],
         ),
         ({"linux.timeOffsets": {"monotonic": {"secs": 1}}}, ["$.linux.timeOffsets"]),
         (

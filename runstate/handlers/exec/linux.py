@@ -164,7 +164,11 @@ class LinuxExec:
         if filtering.tells_agent(context.config):
             pid = _identity(child, options).pid
         plan = substate.objects["plan"] = self._compile(context, options, pid)
-        handshake.send_plan(plan, context.deadline)
+        try:
+            handshake.send_plan(plan, context.deadline)
+        except InitDied:
+            _identity(child, options)  # if there never was one, it says why
+            raise
         if options.made & _USER:
             idmaps.write_maps(_identity(child, options).pid, context.config)
             handshake.proceed()
