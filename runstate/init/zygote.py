@@ -246,7 +246,8 @@ class Zygote:
         doing = ""
         new_time = flags & kernel.CLONE_NEWTIME
         try:
-            operations.load([*(operation[0] for operation in before), *needed])
+            if before or any(kinds & kernel.CLONE_NEWNS for _fd, kinds in joins):
+                operations.load([*(operation[0] for operation in before), *needed])
             if before or new_time:
                 # Its files in /proc are its user's then, and it is not in the container yet.
                 kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
