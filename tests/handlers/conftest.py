@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -36,7 +39,7 @@ class Containers:
         raw = config.to_dict()
         for path, value in changes.items():
             section = raw
-            *above, name = path.split(".") if "\0" not in path else [path]
+            *above, name = path.split(".")
             for part in above:
                 section = section.setdefault(part, {})
             section.pop(name, None)
@@ -67,6 +70,29 @@ class Containers:
 def containers(linux_factory: Factory) -> Containers:
     """Makes containers with namespaces and cgroups."""
     return Containers(linux_factory)
+
+
+_RUN = """
+import sys
+from runstate import *
+factory = Factory(sys.argv[1], "linux")
+with factory.run(sys.argv[2], Config.from_json(sys.argv[3]), stdin=DEVNULL) as container:
+    sys.exit(container.wait(20))
+"""
+
+
+@pytest.fixture
+def without(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a container from a process that lacks a capability, named as setpriv(1) does."""
+
+    def run(capability: str, config: Config) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["setpriv", f"--bounding-set=-{capability}", f"--inh-caps=-{capability}",
+             sys.executable, "-c", _RUN, tmp_path, host.new_id(), json.dumps(config.to_dict())],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    return run
 
 
 @pytest.fixture

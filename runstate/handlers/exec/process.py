@@ -8,7 +8,6 @@ process groups, which a program could undo, and killing reaches what stays in th
 from __future__ import annotations
 
 import os
-import resource
 import signal as signals
 import time
 from typing import TYPE_CHECKING
@@ -217,7 +216,7 @@ def _compile_program(process: Any) -> list[Operation]:
     user = process.user
     mask = user.umask if user is not None and user.umask is not None else 0o022
     plan = [
-        operations.set_rlimit(getattr(resource, limit.type), limit.soft, limit.hard)
+        operations.set_rlimit(operations.rlimit(limit.type), limit.soft, limit.hard)
         for limit in process.rlimits
     ]
     if process.oom_score_adj is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from typing import TYPE_CHECKING, Any
 
 from runstate.linux import capabilities, operations
@@ -66,7 +65,7 @@ def compile_program(
     gid = user.gid or 0 if user is not None else 0
     groups = user.additional_gids if user is not None else ()
     plan = [
-        operations.set_rlimit(getattr(resource, limit.type), limit.soft, limit.hard)
+        operations.set_rlimit(operations.rlimit(limit.type), limit.soft, limit.hard)
         for limit in process.rlimits
     ]
     if process.scheduler or process.io_priority or _tuned(linux):

@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from runstate.config.problems import json_path
 from runstate.config.rules import expect
-from runstate.linux import capabilities
+from runstate.linux import capabilities, operations
+from runstate.linux.sysctls import sysctl_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runstate.config import Config
-    from runstate.config.linux import IDMapping
+    from runstate.config.linux import IDMapping, Linux
 
 _SYS_RESOURCE = 1 << capabilities.NAMES.index("CAP_SYS_RESOURCE")
+# The type of a namespace: its file of proc(5), and the parameters that it has.
+_PARAMETERS = {
+    "network": ("net", ("net/",)),
+    "ipc": ("ipc", ("kernel/", "fs/mqueue/")),
+    "uts": ("uts", ("kernel/domainname",)),
+}
 _SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 
 
@@ -29,6 +36,8 @@ def missing(config: Config, process: Any) -> list[str]:
     """
     problems = [*_rlimits(process)]
     linux = config.linux
+    if linux is not None and linux.sysctl and process is config.process:
+        problems += _of_host(linux)
     if linux is not None and linux.uid_mappings and process.user is not None:
         problems += _unmapped(process.user, linux.uid_mappings, linux.gid_mappings)
     if process.apparmor_profile and not _has_apparmor():
@@ -36,15 +45,37 @@ def missing(config: Config, process: Any) -> list[str]:
         problems.append(
             f"{path}: {process.apparmor_profile!r}: AppArmor is not active on this host"
         )
-    if process.selinux_label and not os.path.exists("/sys/fs/selinux/enforce"):
+    if process.selinux_label and not _has_selinux():
         path = json_path(("process", "selinuxLabel"))
         problems.append(f"{path}: {process.selinux_label!r}: SELinux is not active on this host")
     return problems
 
 
+def _of_host(linux: Linux) -> Iterator[str]:
+    """Kernel parameters that would be set for the host, whose namespace is the one to join."""
+    for namespace in linux.namespaces:
+        own = _PARAMETERS.get(namespace.type)
+        if own is None or not namespace.path or not _is_own(namespace.path, own[0]):
+            continue
+        for name in linux.sysctl:
+            if sysctl_path(name).startswith(own[1]):
+                yield expect(
+                    ("linux", "sysctl", name),
+                    name,
+                    f"nothing of the {namespace.type} namespace {namespace.path}: it is the host's",
+                )
+
+
+def _is_own(path: str, name: str) -> bool:
+    try:
+        return os.path.samefile(path, f"/proc/self/ns/{name}")
+    except OSError:
+        return False
+
+
 def _rlimits(process: Any) -> Iterator[str]:
     for index, limit in enumerate(process.rlimits):
-        ceiling = resource.getrlimit(getattr(resource, limit.type))[1]
+        ceiling = resource.getrlimit(operations.rlimit(limit.type))[1]
         if ceiling == resource.RLIM_INFINITY or limit.hard <= ceiling:
             continue
         if not capabilities.grantable(own_userns=False) & _SYS_RESOURCE:
@@ -81,6 +112,10 @@ def _has_apparmor() -> bool:
             return file.read(1) == "Y"
     except OSError:
         return False
+
+
+def _has_selinux() -> bool:
+    return os.path.exists("/sys/fs/selinux/enforce")
 
 
 def not_granted(process: Any, *, own_userns: bool) -> list[str]:

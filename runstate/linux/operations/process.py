@@ -11,10 +11,16 @@ from runstate.linux.operations.base import Operation
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+# include/uapi/asm-generic/resource.h
 _RLIMITS = (
     "CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS",
     "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
 )  # fmt: skip
+
+
+def rlimit(name: str) -> int:
+    """The number of a resource of getrlimit(2); Python's own names lack RLIMIT_LOCKS."""
+    return _RLIMITS.index(name.removeprefix("RLIMIT_"))
 
 
 def set_rlimit(kind: int, soft: int, hard: int) -> Operation:
