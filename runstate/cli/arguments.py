@@ -98,7 +98,7 @@ their program does."""
 
 # --- the commands -------------------------------------------------------------------------------
 
-_DEBUG = "tell an error's whole story"
+_DEBUG = "tell an error's whole story, and what else is worth knowing"
 _GLOBAL = (
     ("--root", "DIR", "where the containers' states are kept"),
     ("--backend", "NAME", "how new containers are made: linux (the default), process, or another"),

@@ -91,7 +91,11 @@ def _owner(made_by: Factory, container_id: str) -> str:
 
 def plan(options: argparse.Namespace) -> int:
     """Print the steps on the host, the operations inside, and what would be left out."""
-    planned, operations, notices = factory(options).plan(options.bundle)
+    from runstate.config import load  # noqa: PLC0415 - only here
+    from runstate.config.unknown import unknown_properties  # noqa: PLC0415
+
+    config = load(options.bundle, rules=True)
+    planned, operations, notices = factory(options).plan(config, bundle=options.bundle)
     print("on the host:")
     for number, step in enumerate(planned, 1):
         print(f"{number:4}  {step.describe()}")
@@ -102,6 +106,11 @@ def plan(options: argparse.Namespace) -> int:
         print("left out:")
         for notice in notices:
             print(f"      {notice}")
+    unknown = unknown_properties(config)
+    if unknown:
+        print("ignored, for the specification does not define it:")
+        for path in unknown:
+            print(f"      {path}")
     return 0
 
 

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NoReturn
 
 from runstate.cli.advice import lines
@@ -24,7 +25,7 @@ from runstate.errors import AfterHookFailed, RuntimeStateError, explain_errno
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _FAILED = 1
 _INTERRUPTED = 128 + signal.SIGINT
@@ -86,7 +87,8 @@ def _run(options: argparse.Namespace) -> int:
 
     warnings.showwarning = lambda message, *_where: _warn(message)
     try:
-        return _command(options)(options)
+        with _debugging() if options.debug else nullcontext():
+            return _command(options)(options)
     except RuntimeStateError as error:
         return _report(error, options)
     except KeyboardInterrupt:
@@ -104,6 +106,23 @@ def _command(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]
         import_module(f"runstate.cli.{options.module}"), options.command
     )
     return function
+
+
+@contextmanager
+def _debugging() -> Iterator[None]:
+    """Tell what is reported at the debug level, such as unknown properties of a config."""
+    import logging  # noqa: PLC0415 - only for --debug
+
+    logger = logging.getLogger("runstate")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("runstate: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
 
 
 def _report(error: RuntimeStateError, options: argparse.Namespace) -> int:

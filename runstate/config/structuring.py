@@ -162,12 +162,12 @@ def _mapping(values: dict[Any, Any], hook: Hook) -> dict[str, Any]:
     return result
 
 
-def _array_hook(item: Hook) -> Hook:
+def _array_hook(item: Hook, expected: str) -> Hook:
     def array(values: Any, _: Any) -> tuple[Any, ...]:
         if values is None:
             return ()
         if not isinstance(values, (list, tuple)):
-            _misfit(values, "an array")
+            _misfit(values, expected)
         return _items(values, item)
 
     return array
@@ -202,7 +202,9 @@ def _make_hook(annotation: str) -> Hook:
         inner = _hook_for(annotation.removesuffix(" | None"))
         return lambda value, _: None if value is None else inner(value, None)
     if annotation.startswith("tuple["):
-        return _array_hook(_hook_for(annotation.removeprefix("tuple[").removesuffix(", ...]")))
+        of = annotation.removeprefix("tuple[").removesuffix(", ...]")
+        kind = "integers" if of in INTEGERS else {"str": "strings"}.get(of, "objects")
+        return _array_hook(_hook_for(of), f"an array of {kind}")
     if annotation.startswith("dict[str, "):
         return _mapping_hook(_hook_for(annotation.removeprefix("dict[str, ").removesuffix("]")))
     if annotation in INTEGERS:

@@ -130,3 +130,36 @@ def test_the_diagram_has_every_row_of_the_table(cli: Cli) -> None:
             assert re.search(rf"{arrow}.*\b{row.trigger}\b", mermaid)
             arrow = rf"{source} -> {row.dest_from(source)} \[label=.*\b{row.trigger}\b"
             assert re.search(arrow, graphviz), (row.trigger, source)
+
+
+@pytest.mark.parametrize("backend", ["process"], indirect=True)
+def test_plan_names_what_the_specification_does_not_define(
+    cli: Cli, bundle: Callable[..., str], tmp_path: Path
+) -> None:
+    path = bundle("true")
+    assert "ignored" not in cli.ok("plan", path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["process"]["enviroment"] = ["A=1"]
+    (tmp_path / "config.json").write_text(json.dumps(config | {"hostName": "box"}))
+
+    told = cli.ok("plan", path).partition("ignored, for the specification does not define it:\n")[2]
+
+    assert [line.strip() for line in told.splitlines()] == [
+        "$.hostName; is hostname meant?",
+        "$.process.enviroment",
+    ]
+
+
+@pytest.mark.parametrize("backend", ["process"], indirect=True)
+def test_unknown_properties_are_reported_at_the_debug_level_alone(
+    cli: Cli, bundle: Callable[..., str], tmp_path: Path, new_id: str
+) -> None:
+    path = bundle("true")
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"hostName": "box"}))
+
+    told = cli("--debug", "create", "-b", path, new_id)
+    assert told.status == 0
+    assert "unknown properties" in told.err
+    assert "'hostName'" in told.err
+    assert cli("create", "-b", path, f"{new_id}.second").err == ""

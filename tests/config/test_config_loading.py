@@ -47,7 +47,7 @@ def problems_of(source):
         ),
         (
             VERSION | {"process": {"cwd": "/", "args": "sh"}},
-            '$.process.args: expected an array, got "sh"',
+            '$.process.args: expected an array of strings, got "sh"',
         ),
         (
             VERSION | {"process": {"cwd": "/", "user": {"uid": "0"}}},
@@ -299,7 +299,7 @@ def test_a_configuration_made_in_python_is_checked():
     wrong = attrs.evolve(config, process=Process(cwd="/", args=["sh", 5], env="A=1"))
     assert problems_of(wrong) == [
         "$.process.args[1]: expected a string, got 5",
-        '$.process.env: expected an array, got "A=1"',
+        '$.process.env: expected an array of strings, got "A=1"',
     ]
     assert problems_of(make("1.3.0", linux=Linux(sysctl=NUMBERS))) == [
         "$.linux.sysctl.a: expected a string, got 1"
