@@ -57,11 +57,11 @@ def all_links(route: Any) -> list[Any]:
     return _all(route.get_links)
 
 
-def _all(dump: Callable[..., Any], **which: Any) -> list[Any]:
+def _all(dump: Callable[..., Any], *words: str, **which: Any) -> list[Any]:
     """A whole list; the kernel says when it has changed while it was told (NLM_F_DUMP_INTR)."""
     for _ in range(_TRIES):
         try:
-            return list(dump(**which))
+            return list(dump(*words, **which))
         except NetlinkDumpInterrupted:
             continue
     raise OSError(errno.EAGAIN, "")
@@ -78,7 +78,7 @@ def read(route: Any, link: Any) -> Interface:
     index = link["index"]
     master = link.get("master")
     of_master = by_index(route, master) if master else None
-    routes = [r for r in _all(route.get_routes, oif=index) if r["table"] != _LOCAL_TABLE]
+    routes = _routes_through(route, index)
     return Interface(
         name=link.get("ifname"),
         index=index,
@@ -99,6 +99,14 @@ def read(route: Any, link: Any) -> Interface:
             if r["type"] == _UNICAST and r["proto"] not in _BY_OTHERS
         ),
     )
+
+
+def _routes_through(route: Any, index: int) -> list[Any]:
+    """The routes through an interface, found by the kernel: a host may have a million others."""
+    found = []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        found += _all(route.route, "dump", family=family, oif=index, dump_filter=None)
+    return [r for r in found if r.get("oif") == index and r["table"] != _LOCAL_TABLE]
 
 
 def _address(message: Any, name: str) -> Address:

@@ -41,7 +41,7 @@ def inside(namespace: int, work: Callable[[Any], _T]) -> _T:
         try:
             if namespace >= 0:
                 kernel.setns(namespace, kernel.CLONE_NEWNET)
-            with IPRoute(ext_ack=True, groups=0) as route:
+            with IPRoute(ext_ack=True, strict_check=True, groups=0) as route:
                 results.append(work(route))
         except NetlinkError as error:
             errors.append(_failure("ask for network interfaces", error, None))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -111,6 +113,40 @@ def test_loopback_is_up_and_is_not_the_host_s_affair(config, start, networks):
     assert container.state.network.options == {}
     steps = {step.name for record in container.history() for step in record.steps}
     assert not [name for name in steps if name.startswith("attach")]
+
+
+def test_who_asks_for_no_interface_does_not_load_what_makes_them(rootfs, root):
+    code = (
+        "import sys; from runstate import DEVNULL, Config, Factory\n"
+        f"config = Config.default(['sleep', '1000'], rootfs={str(rootfs)!r})\n"
+        f"with Factory({root!r}).run({host.new_id()!r}, config, stdin=DEVNULL) as box:\n"
+        "    box.stats()\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "pyroute2" not in done.stdout
+    assert "runstate" in done.stdout
+
+
+def test_many_at_once_do_not_get_in_each_other_s_way(config, start, bridge):
+    def live(number: int) -> set[str]:
+        network = veth(number, bridge=bridge, gateway="192.0.2.1")
+        with start(config(networks=[network])) as container:
+            return Inside(container).addresses("eth0")
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(live, range(10, 34)))
+    assert found == [{f"192.0.2.{number}/24"} for number in range(10, 34)]
+    assert names() == {"lo", bridge}
+
+
+def test_an_event_loop_may_run_around_it(config, start, bridge):
+    async def live() -> set[str]:
+        with start(config(networks=[veth(bridge=bridge)])) as container:
+            return Inside(container).addresses("eth0")
+
+    assert asyncio.run(live()) == {"192.0.2.2/24"}
+    assert names() == {"lo", bridge}
 
 
 def test_a_container_in_a_user_namespace_has_its_interface_too(rootfs, start, bridge):
