@@ -46,9 +46,13 @@ EXPECTED = f"the name of an interface: at most {LONGEST} bytes, no slash, colon 
 
 def is_interface_name(name: str) -> bool:
     """Whether the kernel takes it for an interface (``dev_valid_name``, net/core/dev.c)."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return False  # the kernel would, but netlink's other users speak UTF-8
     # A percent sign would be a pattern for the kernel to number.
     return (
-        0 < len(name.encode(errors="surrogateescape")) <= LONGEST
+        0 < size <= LONGEST
         and name not in (".", "..")
         and not any(character in "/:%" or character.isspace() for character in name)
     )

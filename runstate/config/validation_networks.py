@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MTUS = (68, 65535)
 """veth's (``ETH_MIN_MTU``, ``ETH_MAX_MTU``)."""
 
+IPV6_MTU = 1280
+"""The smallest that IPv6 takes (RFC 8200, section 5)."""
+
 _TYPES = frozenset({"loopback", "veth"})
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 
@@ -108,7 +111,8 @@ def _veth(path: Path, network: ContainerNetwork) -> Iterator[str]:
     mac = network.mac_address
     if mac is not None and not (_MAC.fullmatch(mac) and _unicast(mac)):
         yield expect((*path, "macAddress"), mac, "a unicast address as in 02:00:00:00:00:01")
-    yield from within((*path, "mtu"), network.mtu, *MTUS, "bytes")
+    lowest = IPV6_MTU if network.ipv6_address is not None else MTUS[0]
+    yield from within((*path, "mtu"), network.mtu, lowest, MTUS[1], "bytes")
     if network.hairpin_mode and network.bridge is None:
         yield expect((*path, "hairpinMode"), network.hairpin_mode, "nothing without a bridge")
     for version, name, gateway_name, address, gateway in (
@@ -138,9 +142,11 @@ def _addresses(
     router = _address(gateway[1], version)
     if router is None:
         yield expect(here, gateway[1], f"an address of IPv{version}")
-    elif address[1] is None and not router.is_link_local:
+    elif version == 6 and router.is_link_local:
+        return  # each link has these
+    elif address[1] is None:
         yield expect(here, gateway[1], f"nothing without {address[0]}")
-    elif interface is not None and not router.is_link_local and not _beside(router, interface):
+    elif interface is not None and not _beside(router, interface):
         yield expect(here, gateway[1], f"another address in {interface.network}")
 
 

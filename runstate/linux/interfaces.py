@@ -16,7 +16,7 @@ from pyroute2 import NetlinkDumpInterrupted, NetlinkError
 from runstate.linux.links import Address, Interface, StaticRoute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _TRIES = 100
 UP = 1  # IFF_UP (netdevice(7))
@@ -151,10 +151,14 @@ def address_of(text: str) -> Address:
     )
 
 
-def free_index(route: Any, wanted: int) -> int:
-    """A number that no interface of the namespace has: the wanted one if possible."""
+def free_indexes(route: Any, wanted: Iterable[int]) -> list[int]:
+    """Numbers that no interface of the namespace has: the wanted ones as far as possible."""
     taken = {link["index"] for link in all_links(route)}
-    return wanted if wanted not in taken else max(taken | {wanted}) + 1
+    found = []
+    for index in wanted:
+        found.append(index if index not in taken else max(*taken, index) + 1)
+        taken.add(found[-1])
+    return found
 
 
 def free_name(route: Any) -> str:

@@ -62,6 +62,7 @@ def test_they_are_sections_like_the_others(changed):
         (veth(macAddress="00:00:00:00:00:00"), ["macAddress"]),
         (veth(mtu=67), ["mtu"]),
         (veth(mtu=65536), ["mtu"]),
+        (veth(mtu=1279, ipv6Address="2001:db8::2/64"), ["mtu"]),
         (veth(hairpinMode=True), ["hairpinMode"]),
         (veth(address="192.0.2.2"), ["address"]),
         (veth(address="192.0.2.2/33"), ["address"]),
@@ -71,6 +72,7 @@ def test_they_are_sections_like_the_others(changed):
         (veth(address="192.0.2.2/24", gateway="192.0.3.1"), ["gateway"]),
         (veth(address="192.0.2.2/24", gateway="192.0.2.2"), ["gateway"]),
         (veth(address="192.0.2.2/24", gateway="router"), ["gateway"]),
+        (veth(address="192.0.2.2/24", gateway="169.254.1.1"), ["gateway"]),
         (veth(ipv6Address="2001:db8::2/64", ipv6Gateway="192.0.2.1"), ["ipv6Gateway"]),
     ],
 )

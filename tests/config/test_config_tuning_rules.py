@@ -147,7 +147,7 @@ def test_a_memory_policy_that_the_kernel_would_take(changed, policy):
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "a/b", "a b", "a:1", "x" * 16, "eth%d", "%d%d", "é" * 8]
+    "name", ["", ".", "..", "a/b", "a b", "a:1", "x" * 16, "eth%d", "%d%d", "é" * 8, "\udcff"]
 )
 def test_a_name_that_no_interface_has(changed, name):
     by_host = paths_of(changed({"linux.netDevices": {name: {}}}))

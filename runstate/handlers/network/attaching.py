@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from runstate.config.networks import ContainerNetwork
     from runstate.linux.links import Interface
 
+_NO_PAIR = {
+    errno.EEXIST: "one of the two names is taken",
+    errno.EOPNOTSUPP: "this kernel has no veth",
+}
 _NO_IPV6 = {errno.EACCES: "IPv6 is disabled there (net.ipv6.conf.all.disable_ipv6)"}
 NO_MOVE = {
     errno.EINVAL: "the kernel does not let this kind of interface leave its namespace",
@@ -82,11 +86,7 @@ def _plan(context: HandlerContext, namespace: int) -> Attachment:
         return found
 
     def choose(route: Any) -> list[int]:
-        indexes: list[int] = []
-        for interface in on_host:
-            index = interfaces.free_index(route, interface.index)
-            indexes.append(max(indexes) + 1 if index in indexes else index)
-        return indexes
+        return interfaces.free_indexes(route, [interface.index for interface in on_host])
 
     on_host = netlink.inside(-1, read) if wanted else []
     indexes = netlink.inside(namespace, choose) if wanted else []
@@ -142,7 +142,7 @@ def _make_pair(route: Any, end: HostEnd, network: ContainerNetwork, namespace: i
     if network.mac_address is not None:
         peer["address"] = network.mac_address
     names = f"{host_name!r} on the host and {network.name!r} in the container"
-    with doing(f"make the pair of interfaces {names}"):
+    with doing(f"make the pair of interfaces {names}", _NO_PAIR):
         route.link("add", ifname=host_name, address=end.mac, kind="veth", peer=peer, **given)
         link = interfaces.find(route, host_name)
         if link is None:

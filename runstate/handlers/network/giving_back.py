@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runstate.errors import OperationFailed
 from runstate.handlers.network import routes
@@ -19,8 +19,12 @@ from runstate.linux import interfaces, netlink, pins, processes
 from runstate.linux.netlink import doing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runstate.handlers.contract import HandlerContext
     from runstate.linux.links import Interface
+
+_T = TypeVar("_T")
 
 
 def detach(context: HandlerContext) -> None:
@@ -72,12 +76,10 @@ def _release(context: HandlerContext, attachment: Attachment, *, with_devices: b
             if namespace is not None and host is not None:
                 if with_devices:
                     problems += _take_back(attachment.devices, namespace, host, left_out)
-                if attachment.joined and context.config.routes:
-                    wanted = context.config.routes
-                    netlink.inside(namespace, lambda route: routes.delete(route, wanted))
-            if attachment.host_ends:
-                here = -1 if host is None else host
-                netlink.inside(here, lambda route: _delete_ends(route, attachment.host_ends))
+                if attachment.joined:
+                    problems += _remove(namespace, routes.delete, context.config.routes)
+            here = -1 if host is None else host
+            problems += _remove(here, _delete_ends, attachment.host_ends)
         finally:
             for fd in (namespace, host):
                 if fd is not None:
@@ -91,6 +93,17 @@ def _release(context: HandlerContext, attachment: Attachment, *, with_devices: b
         problems[0].add_cleanup_error(second)
     if problems:
         raise problems[0]
+
+
+def _remove(
+    namespace: int, delete: Callable[[Any, tuple[_T, ...]], None], what: tuple[_T, ...]
+) -> list[OperationFailed]:
+    try:
+        if what:
+            netlink.inside(namespace, lambda route: delete(route, what))
+    except OperationFailed as error:
+        return [error]
+    return []
 
 
 class _StillInside(OperationFailed):
@@ -122,7 +135,8 @@ def _take_one_back(
         name, index = netlink.inside(host, lambda route: _place_on_host(route, was))
         moved = netlink.inside(namespace, lambda route: _move_out(route, device, host, name, index))
     except OperationFailed as error:
-        return [_StillInside(error.operation, str(error), error.errno)]
+        reason = str(error).removeprefix(f"{error.operation}: ")
+        return [_StillInside(error.operation, reason, error.errno)]
     new_name = name if moved else None
     left_out += netlink.inside(host, lambda route: _make_as_it_was(route, was, new_name))
     if not moved or name == was.name:
@@ -136,7 +150,7 @@ def _place_on_host(route: Any, was: Interface) -> tuple[str, int]:
     with doing(f"look for interface {was.name!r} on the host"):
         free = interfaces.find(route, was.name) is None
         name = was.name if free else interfaces.free_name(route)
-        return name, interfaces.free_index(route, was.index)
+        return name, interfaces.free_indexes(route, [was.index])[0]
 
 
 def _move_out(route: Any, device: Device, host: int, name: str, index: int) -> bool:
