@@ -192,6 +192,10 @@ def _exec(parser: Parser) -> None:
         "-p", "--process", metavar="FILE", help="a `process` object as config.json has one"
     )
     parser.add_argument("--pid-file", metavar="FILE", help="where to write its pid")
+    parser.add_argument(
+        "--console-socket", metavar="PATH",
+        help="the unix socket that takes the terminal, where the process asks for one",
+    )  # fmt: skip
     _program(parser)
 
 

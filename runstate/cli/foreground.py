@@ -61,11 +61,20 @@ def attend(container: Container, notes: NotedSignals, terminal: Terminal | None)
     return _UNKNOWN if code is None else shell_status(code)
 
 
-def attend_process(process: Process, notes: NotedSignals) -> int:
+def attend_process(process: Process, notes: NotedSignals, terminal: Terminal | None = None) -> int:
     """Stay with a further process to its end; its exit status, as a shell has it."""
+
+    def forward(number: int) -> None:
+        if terminal is not None and number == signal.SIGWINCH:
+            terminal.resize()
+        else:
+            process.send_signal(number)
+
     notes.forward()
     if process.poll() is None:
-        _until_end(process.pidfd, notes, process.send_signal, None)
+        _until_end(process.pidfd, notes, forward, terminal)
+    if terminal is not None:
+        terminal.drain()
     return shell_status(process.wait())
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runstate.engine.container import Container
+    from runstate.engine.process import Process
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -32,7 +33,7 @@ def write_pid_file(path: str, pid: int | None) -> None:
         raise OperationFailed.from_os_error(f"write the pid file {path}", error) from error
 
 
-def send_console(path: str, container: Container) -> None:
+def send_console(path: str, container: Container | Process) -> None:
     """Hand the terminal's master to whoever listens at a unix socket, as runc does."""
     import socket  # noqa: PLC0415 - few containers have a terminal
 

@@ -9,6 +9,7 @@ import struct
 import pytest
 
 from runstate.errors import ConfigInvalid, OperationFailed
+from tests import host
 
 pytestmark = pytest.mark.root
 
@@ -66,6 +67,19 @@ def test_a_deadline_has_its_runtime_and_period(containers):
     flags = {"flags": ["SCHED_FLAG_RESET_ON_FORK"]}
     container = containers.running(**{"process.scheduler": DEADLINE | flags})
     assert scheduling(container.pid) == (6, 1, 0, 0, 5 * MS, 20 * MS, 30 * MS)
+
+
+@pytest.mark.parametrize(("policy", "number"), [("SCHED_FIFO", 1), ("SCHED_RR", 2)])
+def test_a_realtime_policy_has_its_priority(containers, policy, number):
+    # Where the kernel shares realtime out to cgroups (RT_GROUP_SCHED), they need a part of it;
+    # below the root of the hierarchy, which has it all.
+    changes = {
+        "linux.cgroupsPath": f"/runstate-realtime-{host.new_id()}",
+        "linux.resources.cpu": {"realtimePeriod": 1_000_000, "realtimeRuntime": 10_000},
+        "process.scheduler": {"policy": policy, "priority": 42},
+    }
+    container = containers.running(**changes)
+    assert scheduling(container.pid)[:4] == (number, 0, 0, 42)
 
 
 @pytest.mark.parametrize(
