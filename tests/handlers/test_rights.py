@@ -6,8 +6,12 @@ import resource
 
 import pytest
 
+from runstate import Config
 from runstate.errors import ConfigInvalid, OperationFailed
+from runstate.handlers.exec import requirements
+from runstate.handlers.exec.further import compile_before
 from runstate.linux.capabilities import NAMES, grantable, mask_of
+from runstate.linux.operations import Operation
 from tests import host
 
 pytestmark = pytest.mark.root
@@ -96,7 +100,9 @@ def test_what_is_ambient_and_not_inheritable_too_is_left_out(containers):
     assert sets_of(said) == masks({**sets, "ambient": []})
 
 
-def test_what_nobody_knows_or_this_process_has_not_is_left_out_and_noticed(containers, further):
+def test_what_nobody_knows_or_this_process_has_not_is_left_out_and_noticed(
+    containers, further, caplog
+):
     missing = [name for name in NAMES if not mask_of([name]) & grantable(own_userns=False)]
     asked = ["CAP_OF_TOMORROW", "CAP_KILL", *missing]
     sets = dict.fromkeys(("bounding", "permitted", "effective"), asked)
@@ -105,7 +111,11 @@ def test_what_nobody_knows_or_this_process_has_not_is_left_out_and_noticed(conta
     assert ", ".join(["CAP_OF_TOMORROW", *missing]) in notice
     with open(f"/proc/{container.pid}/status", encoding="ascii") as file:
         assert sets_of(file.read())["effective"] == mask_of(["CAP_KILL"])
+    caplog.clear()
     assert sets_of(further(container, *STATUS))["effective"] == mask_of(["CAP_KILL"])
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("runstate.exec", "WARNING")
+    assert notice in record.getMessage()
 
 
 def test_a_user_namespace_s_root_may_have_all(containers):
@@ -204,6 +214,27 @@ def test_a_limit_that_the_kernel_refuses_names_type_and_ceiling(containers, monk
     monkeypatch.setattr("runstate.handlers.exec.requirements._rlimits", lambda _process: ())
     with pytest.raises(OperationFailed, match=rf"set RLIMIT_NOFILE.*the hard limit is {hard}"):
         containers.running(**{"process.rlimits": rlimits})
+
+
+def test_in_a_user_namespace_the_hard_limit_is_raised_from_outside(monkeypatch):
+    # The tests' own process may lack CAP_SYS_RESOURCE, so it is seen what would be done.
+    done = []
+    monkeypatch.setattr(resource, "prlimit", lambda *arguments: done.append(arguments))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    config = Config.default(["true"]).to_dict()
+    config["process"]["rlimits"] = [
+        {"type": "RLIMIT_NOFILE", "soft": 5, "hard": hard + 1},
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+    ]
+    process = Config.from_dict(config).process
+    requirements.raise_ceilings(42, process)
+    assert done == [(42, resource.RLIMIT_NOFILE, (soft, hard + 1))]
+    assert compile_before(process, own_userns=False) == []
+    assert compile_before(process, own_userns=True) == [
+        Operation("set_rlimit", (resource.RLIMIT_NOFILE, 5, hard + 1))
+    ]
+    monkeypatch.setattr("runstate.linux.capabilities.grantable", lambda **_: mask_of(NAMES))
+    assert requirements.missing(Config.from_dict(config), process) == []
 
 
 # --- the out-of-memory score --------------------------------------------------------------------

@@ -10,6 +10,7 @@ from runstate.handlers.exec.program import (
     compile_program,
     compile_setup,
 )
+from runstate.handlers.exec.requirements import beyond_ceiling
 from runstate.init import kernel
 from runstate.linux import operations
 
@@ -24,9 +25,14 @@ INIT = "init"
 """The descriptor by which a further process joins the cgroup namespace: init's pidfd."""
 
 
-def compile_before(process: Any) -> list[Operation]:
+def compile_before(process: Any, *, own_userns: bool) -> list[Operation]:
     """What happens before the process is in the container: there it may not, or it is late."""
     plan = compile_outside(process)
+    if own_userns:
+        plan += [
+            operations.set_rlimit(operations.rlimit(limit.type), limit.soft, limit.hard)
+            for limit in beyond_ceiling(process)
+        ]
     if process.exec_cpu_affinity is not None:
         from runstate.handlers.exec.tuning import compile_affinity  # noqa: PLC0415 - rare
 

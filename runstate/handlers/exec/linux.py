@@ -18,7 +18,7 @@ from runstate.handlers.exec.program import (
     compile_program,
     compile_setup,
 )
-from runstate.handlers.exec.requirements import missing, not_granted
+from runstate.handlers.exec.requirements import missing, not_granted, raise_ceilings
 from runstate.init import kernel
 from runstate.linux import launcher, operations, processes
 from runstate.linux.cgroups.cgroup import Cgroup
@@ -93,8 +93,13 @@ class LinuxExec:
         """What of a further process cannot be done."""
         from runstate.config.support import unsupported  # noqa: PLC0415 - only `exec` asks
 
-        problems = unsupported(evolve(context.config, process=process))
+        described = evolve(context.config, process=process)
+        problems = unsupported(described)
         problems = [problem for problem in problems if problem.startswith("$.process")]
+        for words in not_granted(described):
+            import logging  # noqa: PLC0415 - few processes ask for what they cannot have
+
+            logging.getLogger("runstate.exec").warning("container %r: %s", context.id, words)
         return problems or missing(context.config, process)
 
     def check_resources(self, context: HandlerContext, resources: dict[str, Any]) -> list[str]:
@@ -104,11 +109,10 @@ class LinuxExec:
     def notices(self, context: HandlerContext) -> list[str]:
         """What has to be left out on this host."""
         left_out = limits.notices(context)
-        made, joined = namespaces.made_and_joined(context.config)
+        made, _joined = namespaces.made_and_joined(context.config)
         if made & _USER and os.geteuid() != 0:
             left_out.append("users: only the caller's own id is mapped, as root of the container")
-        own_userns = bool((made | joined) & _USER)
-        return left_out + not_granted(context.config.process, own_userns=own_userns)
+        return left_out + not_granted(context.config)
 
     def preview(self, context: HandlerContext) -> tuple[Operation, ...]:
         """The operations of ``run``."""
@@ -170,7 +174,9 @@ class LinuxExec:
             _identity(child, options)  # if there never was one, it says why
             raise
         if options.made & _USER:
-            idmaps.write_maps(_identity(child, options).pid, context.config)
+            pid = _identity(child, options).pid
+            raise_ceilings(pid, context.config.process)
+            idmaps.write_maps(pid, context.config)
             handshake.proceed()
         if not context.meets_host:
             return self.finish(context)
@@ -338,7 +344,7 @@ class LinuxExec:
                 [(pidfd, flags & ~late)] if flags & ~late else [],
                 cgroup,
                 context,
-                before=compile_before(spec.process),
+                before=compile_before(spec.process, own_userns=bool(options.namespaces & _USER)),
                 knows_pid=bool(options.resctrl) or filtering.tells_agent(context.config),
                 proc=proc,
             )

@@ -6,8 +6,10 @@ import os
 import resource
 from typing import TYPE_CHECKING, Any
 
+from runstate.config.memo import remembered
 from runstate.config.problems import json_path
 from runstate.config.rules import expect
+from runstate.errors import OperationFailed
 from runstate.linux import capabilities, operations
 from runstate.linux.sysctls import sysctl_path
 
@@ -51,6 +53,33 @@ def missing(config: Config, process: Any) -> list[str]:
     return problems
 
 
+def beyond_ceiling(process: Any) -> list[Any]:
+    """The limits above the hard ones that this process has, and its children will."""
+    found = []
+    for limit in process.rlimits:
+        ceiling = resource.getrlimit(operations.rlimit(limit.type))[1]
+        if ceiling != resource.RLIM_INFINITY and limit.hard > ceiling:
+            found.append(limit)
+    return found
+
+
+def raise_ceilings(pid: int, process: Any) -> None:
+    """Let a process in a user namespace have the limits that this one may give it.
+
+    In there CAP_SYS_RESOURCE is not the one that setrlimit(2) asks for; prlimit(2) of this
+    process asks for its own.
+    """
+    for limit in beyond_ceiling(process):
+        kind = operations.rlimit(limit.type)
+        hard = resource.RLIM_INFINITY if limit.hard >= 1 << 63 else limit.hard
+        try:
+            resource.prlimit(pid, kind, (resource.getrlimit(kind)[0], hard))
+        except (OSError, ValueError) as error:
+            raise OperationFailed(f"raise the hard limit {limit.type} to {hard}", str(error)) from (
+                error
+            )
+
+
 def _of_host(linux: Linux) -> Iterator[str]:
     """Kernel parameters that would be set for the host, whose namespace is the one to join."""
     for namespace in linux.namespaces:
@@ -74,11 +103,12 @@ def _is_own(path: str, name: str) -> bool:
 
 
 def _rlimits(process: Any) -> Iterator[str]:
+    beyond = beyond_ceiling(process)
+    if not beyond or capabilities.grantable(own_userns=False) & _SYS_RESOURCE:
+        return
     for index, limit in enumerate(process.rlimits):
-        ceiling = resource.getrlimit(operations.rlimit(limit.type))[1]
-        if ceiling == resource.RLIM_INFINITY or limit.hard <= ceiling:
-            continue
-        if not capabilities.grantable(own_userns=False) & _SYS_RESOURCE:
+        if limit in beyond:
+            ceiling = resource.getrlimit(operations.rlimit(limit.type))[1]
             yield expect(
                 ("process", "rlimits", index, "hard"),
                 limit.hard,
@@ -118,12 +148,14 @@ def _has_selinux() -> bool:
     return os.path.exists("/sys/fs/selinux/enforce")
 
 
-def not_granted(process: Any, *, own_userns: bool) -> list[str]:
-    """What is not granted, and no error, for the specification forbids to make it one."""
-    sets = process.capabilities
+@remembered
+def not_granted(config: Config) -> list[str]:
+    """What a program is not granted, and no error, for the specification forbids to make it one."""
+    sets = config.process.capabilities if config.process is not None else None
     if sets is None:
         return []
     names = [name for which in _SETS for name in getattr(sets, which)]
+    own_userns = config.linux is not None and any(n.type == "user" for n in config.linux.namespaces)
     denied = capabilities.not_grantable(names, own_userns=own_userns)
     if not denied:
         return []
