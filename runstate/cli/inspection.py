@@ -102,6 +102,7 @@ def plan(options: argparse.Namespace) -> int:
     print("inside the new process:")
     for number, operation in enumerate(operations, 1):
         print(f"{number:4}  {operation.describe()}")
+    _print_later_hooks(options.bundle)
     if notices:
         print("left out:")
         for notice in notices:
@@ -112,6 +113,25 @@ def plan(options: argparse.Namespace) -> int:
         for path in unknown:
             print(f"      {path}")
     return 0
+
+
+def _print_later_hooks(bundle: str) -> None:
+    from runstate.config import load  # noqa: PLC0415 - only plan reads one
+
+    config = load(bundle)
+    if config.hooks is None:
+        return
+    from runstate.handlers import hooks  # noqa: PLC0415 - few have them
+
+    for moment, point in (
+        ("on the host, when the program has started:", hooks.POSTSTART),
+        ("on the host, when the container is destroyed:", hooks.POSTSTOP),
+    ):
+        commands = hooks.commands(config, point)
+        if commands:
+            print(moment)
+        for number, command in enumerate(commands, 1):
+            print(f"{number:4}  {command.describe()}")
 
 
 def history(options: argparse.Namespace) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import select
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from runstate.errors import DeadlineExceeded, InitDied, OperationFailed, explain_errno
 from runstate.init import protocol
-from runstate.linux import processes
+from runstate.linux import launcher, processes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from runstate.states.state import ProcessIdentity
 
 _LARGEST_REPORT = 65536
+_GLANCE = 1.0  # seconds between looks at an init that says nothing
 
 
 class Handshake:
@@ -173,7 +175,7 @@ def release(
         os.close(pidfd)
         raise OperationFailed.from_os_error(f"open the exec fifo {fifo_path}", error) from error
     try:
-        message = _read_to_end(fifo, pidfd, deadline)
+        message = _read_to_end(fifo, pidfd, init, deadline)
     finally:
         os.close(fifo)
         os.close(pidfd)
@@ -183,13 +185,20 @@ def release(
         raise_failure(message[1:], operations)
 
 
-def _read_to_end(fifo: int, pidfd: int, deadline: float | None) -> bytes:
+def _read_to_end(fifo: int, pidfd: int, init: ProcessIdentity, deadline: float | None) -> bytes:
     poll = select.poll()
     # Init's first byte is no news; that nobody writes any more (POLLHUP, always told) is.
     poll.register(fifo, 0)
     poll.register(pidfd, select.POLLIN)
-    if not poll.poll(None if deadline is None else deadline * 1000):
-        raise DeadlineExceeded("start: init did not go on in time after its fifo was opened")
+    ends = None if deadline is None else time.monotonic() + deadline
+    glance = _GLANCE if deadline is None else min(_GLANCE, deadline)
+    while not poll.poll(glance * 1000):
+        # One that an earlier opener has released may have become its program before we came:
+        # a fifo has no hang-up for who has never seen a writer (poll(2)).
+        if not launcher.is_waiting_init(init.pid):
+            return protocol.FIFO_BYTE
+        if ends is not None and time.monotonic() >= ends:
+            raise DeadlineExceeded("start: init did not go on in time after its fifo was opened")
     message = b""
     try:
         while chunk := os.read(fifo, _LARGEST_REPORT):

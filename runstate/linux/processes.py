@@ -170,6 +170,18 @@ def descendants_of(pid: int) -> list[int]:
     return sorted(found)
 
 
+def children(parent: ProcessIdentity) -> list[ProcessIdentity]:
+    """A process's children (proc(5), task/TID/children); none where the kernel does not tell."""
+    if not is_alive(parent):
+        return []
+    try:
+        pids = read_text(f"/proc/{parent.pid}/task/{parent.pid}/children").split()
+    except OSError:
+        return []
+    found = (identify(int(pid)) for pid in pids)
+    return [child for child in found if child is not None]
+
+
 def state_of(pid: int) -> str:
     """The state letter of proc(5)'s stat; ``X`` for a process that is gone."""
     fields = _stat_fields(pid)

@@ -130,7 +130,11 @@ class ProcessExec:
 
     def kill(self, context: HandlerContext) -> None:
         """SIGKILL to every process group; returns when the leaders are gone."""
-        for leader in self._leaders(context):
+        leaders = self._leaders(context)
+        if context.config.hooks is not None and context.init is not None:
+            # A hook that init runs leads a group of its own.
+            leaders += processes.children(context.init)
+        for leader in leaders:
             _signal_group(leader, signals.SIGKILL)
             lifecycle.end(leader, context.deadline)
 
