@@ -19,6 +19,7 @@ detach     the undo of ``attach``, before that of ``create``
 keeps      whether ``keep`` is wanted before the processes end: ``keeps(context) -> bool``
 keep       make sure that what ``destroy`` needs of the network namespace outlasts its processes
 finish     let init, which met the host, go on to where it waits to be started
+runs_hooks no function, but True: its init runs the hooks of the container's namespaces
 waiting    whether init still waits to be started
 release    let init become the program, and wait until it has
 signal     send a signal to init

@@ -110,7 +110,11 @@ def before_program(context: HandlerContext) -> list[Operation]:
     if not hooks:
         return []
     text = _split_state(context, "created")
-    return [operations.start_container_hook(hook, text) for hook in hooks]
+    configured = of(context.config, START_CONTAINER)
+    return [
+        operations.start_container_hook(hook, text, as_program=not by_itself.env)
+        for hook, by_itself in zip(hooks, configured, strict=True)
+    ]
 
 
 def patience(config: Config, point: str, deadline: float) -> float | None:

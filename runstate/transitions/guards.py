@@ -48,6 +48,16 @@ def _impossible(attempt: Attempt, config: Config) -> list[str]:
     handlers = [attempt.handlers[room] for room in ROOMS]
     takes: set[str] = set().union(*(getattr(handler, "takes", ()) for handler in handlers))
     problems = for_others(config, takes)
+    if config.hooks is not None and not getattr(attempt.handlers.exec, "runs_hooks", False):
+        name = attempt.handlers.names["exec"]
+        problems += [
+            f"$.hooks.{point}: the exec handler {name!r} cannot run hooks inside"
+            for point, found in (
+                ("createContainer", config.hooks.create_container),
+                ("startContainer", config.hooks.start_container),
+            )
+            if found
+        ]
     for room in ROOMS:
         if offers(attempt.handlers, "check", room=room):
             try:

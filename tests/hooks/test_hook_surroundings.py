@@ -149,12 +149,33 @@ def test_start_container_has_the_program_s_environment_unless_it_brings_its_own(
     config = notes.config(Config.from_dict(raw), hooks)
     with factory.run(host.new_id(), config, stdin=DEVNULL):
         pass
-    assert notes.text("startContainer", "env").rstrip("\0").split("\0") == raw["process"]["env"]
+    found = notes.text("startContainer", "env").rstrip("\0").split("\0")
+    home = [] if "'process'" in repr(factory) else ["HOME=/root"]  # as the program has it
+    assert found == [*raw["process"]["env"], *home]
     for point in set(POINTS) - {"startContainer"}:
         assert notes.text(point, "env") == "", point
 
 
 _TELL = "read -r me _ < /proc/self/stat; /bin/busybox cat /proc/$me/environ > {}/{}.env; :"
+
+
+@pytest.mark.root
+def test_start_container_is_filtered_like_the_program(linux_factory, notes):
+    # What some filters have none of, neither init nor the hook must depend on.
+    calls = ["clone3", "pidfd_open", "mkdir", "mkdirat"]
+    look = f"mkdir {notes.directory}/made && echo 1 > {notes.directory}/allowed; :"
+    for point in ("createContainer", "startContainer"):
+        raw = config_for(linux_factory).to_dict()
+        raw["linux"]["seccomp"] = {
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": calls, "action": "SCMP_ACT_ERRNO", "errnoRet": 38}],
+        }
+        config = notes.config(Config.from_dict(raw), {point: [shell(look), notes.mark(point)]})
+        with linux_factory.run(host.new_id(), config, stdin=DEVNULL):
+            assert (notes.directory / "made").exists() is (point == "createContainer")
+        if point == "createContainer":
+            (notes.directory / "made").rmdir()
+    assert notes.order == ["createContainer", "startContainer"]
 
 
 def test_without_arguments_it_has_its_path_as_its_name(factory, notes, tmp_path):

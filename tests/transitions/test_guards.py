@@ -196,3 +196,14 @@ def test_checkpoint_and_restore_say_that_they_are_not_there_yet(make, status, tr
     with pytest.raises(NotSupported, match=f"{trigger} container .*not supported yet"):
         container._fire(trigger)
     assert container.status == status
+
+
+def test_runs_hooks_are_refused_where_the_exec_handler_runs_none(make_process, monkeypatch):
+    hooks = {point: [{"path": "/bin/true"}] for point in ("createContainer", "startContainer")}
+    config = Config.from_dict({**make_process.config().to_dict(), "hooks": hooks})
+    monkeypatch.setattr(ProcessExec, "runs_hooks", False)
+    with pytest.raises(ConfigInvalid) as caught:
+        make_process.factory.create(host.new_id(), config)
+    assert caught.value.problems == tuple(
+        f"$.hooks.{point}: the exec handler 'process' cannot run hooks inside" for point in hooks
+    )

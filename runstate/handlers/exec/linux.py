@@ -65,6 +65,7 @@ class LinuxExec:
     """Init by clone3, further processes by joining init's namespaces."""
 
     options_type = LinuxExecOptions
+    runs_hooks = True
 
     # --- before any effect ------------------------------------------------------------------
 

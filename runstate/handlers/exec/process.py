@@ -33,6 +33,7 @@ class ProcessExec:
     """Init is a child of the zygote, and so is each further process."""
 
     options_type = None
+    runs_hooks = True
 
     def check(self, context: HandlerContext) -> list[str]:
         """Little of a config is impossible here; what is left out is in the notices."""

@@ -32,8 +32,14 @@ def create_container_hook(init: Init, hook: Hook, state: tuple[str, str], bundle
     _run(init, hook, state, bundle)
 
 
-def start_container_hook(init: Init, hook: Hook, state: tuple[str, str]) -> None:
-    """Run a hook as the program will be: its user, its rights, its working directory."""
+def start_container_hook(init: Init, hook: Hook, state: tuple[str, str], as_program: bool) -> None:
+    """Run a hook as the program will be: its user, its rights, its working directory.
+
+    Its environment too, if it says so; then $HOME is the one that was found for the program.
+    """
+    environment = hook[3]
+    if as_program and init.home and not environment.get("HOME"):
+        environment["HOME"] = init.home
     _run(init, hook, state, "")
 
 

@@ -55,9 +55,17 @@ def create_container_hook(hook: HookCommand, state: tuple[str, str], bundle: str
     return Operation("create_container_hook", (hook.encode(), state, bundle))
 
 
-def start_container_hook(hook: HookCommand, state: tuple[str, str]) -> Operation:
-    """Run a hook in the container, right before the program; see ``create_container_hook``."""
-    return Operation("start_container_hook", (hook.encode(), state))
+def start_container_hook(
+    hook: HookCommand, state: tuple[str, str], *, as_program: bool
+) -> Operation:
+    """Run a hook in the container, right before the program.
+
+    Args:
+        hook: Which.
+        state: What it reads, before and after init's pid.
+        as_program: Whether its environment is the program's.
+    """
+    return Operation("start_container_hook", (hook.encode(), state, as_program))
 
 
 def become_hook(hook: HookCommand, directory: str, umask: int) -> Operation:
@@ -67,6 +75,6 @@ def become_hook(hook: HookCommand, directory: str, umask: int) -> Operation:
 
 WORDS: dict[str, Callable[..., str]] = {
     "create_container_hook": lambda hook, _state, _bundle: words(hook[0], hook[1]),
-    "start_container_hook": lambda hook, _state: words(hook[0], hook[1]),
+    "start_container_hook": lambda hook, _state, _as_program: words(hook[0], hook[1]),
     "become_hook": lambda hook, _directory, _umask: words(hook[0], hook[1]),
 }
