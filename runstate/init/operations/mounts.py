@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -72,7 +73,13 @@ def attach(init: Init, tree: int, target: str, propagation: tuple[int, ...]) -> 
     """Put a detached tree on a target inside the rootfs; closes its descriptor."""
     directory = stat.S_ISDIR(os.stat(tree).st_mode)
     fd = init.mount_point(target, directory=directory, source=tree)
-    kernel.move_mount(tree, fd)
+    try:
+        kernel.move_mount(tree, fd)
+    except OSError as error:
+        if stat.S_ISDIR(os.stat(fd).st_mode) == directory:
+            raise
+        kinds = ("a directory", "a file") if directory else ("a file", "a directory")
+        raise OperationError(errno.ENOTDIR, f"{kinds[0]} does not go on {kinds[1]}") from error
     os.close(fd)
     # Once it is where it belongs: a mount that hangs in the air has no peers.
     propagate(tree, propagation)

@@ -102,8 +102,12 @@ def make_readonly(init: Init, path: str) -> None:
 
 def pivot_root(init: Init) -> None:
     """Make the rootfs this namespace's root, and drop the host's (pivot_root(2), NOTES)."""
+    old = os.open("/", DIRECTORY | os.O_CLOEXEC)
     os.fchdir(init.rootfs)
     kernel.pivot_root(".", ".")
+    # For mount(2) "." would be the new root, although the old one is on top of it now.
+    os.fchdir(old)
+    os.close(old)
     # Nothing that happens to the old root from here on may reach the host.
     kernel.mount("none", ".", "", kernel.MS_SLAVE | kernel.MS_REC, "")
     kernel.umount2(".", kernel.MNT_DETACH)

@@ -48,10 +48,10 @@ def mount_tmpfs(
         # What is opened from the covered directory's own descriptor is what it covers.
         old = os.open(".", _LIST, dir_fd=below)
         new = os.open(".", _LIST, dir_fd=above)
-        _copy_entries(old, new)
+        found = os.fstat(old)
         if "uid=" not in data and "gid=" not in data:
-            found = os.fstat(old)
             os.fchown(new, found.st_uid, found.st_gid)
+        _copy_entries(old, new)
         os.close(new)
     os.close(below)
     propagate(above, propagation)
