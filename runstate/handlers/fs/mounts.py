@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # SELinux cannot label these (runc's own rule).
 _UNLABELLED = ("proc", "sysfs")
+# What only the owner of another namespace may mount (user_namespaces(7)).
+_OWNED_BY = {"proc": "pid", "mqueue": "ipc"}
 _SELINUX = "/sys/fs/selinux/enforce"
 
 
@@ -59,6 +61,15 @@ def check_mounts(context: HandlerContext) -> list[str]:
         found.append(
             f"$.linux.mountLabel: {linux.mount_label!r}: SELinux is not active on this host"
         )
+    types = namespace_types(context.config)
+    if "user" in types:
+        for index, mount in enumerate(context.config.mounts):
+            needed = _OWNED_BY.get(mount.type or "")
+            if needed and needed not in types and not parse_options(mount.options).bind:
+                found.append(
+                    f"$.mounts[{index}].type: in a user namespace {mount.type} needs a namespace of"
+                    f' type "{needed}" beside it; bind the host\'s instead'
+                )
     if needs_host(context.config):
         from runstate.handlers.fs import sources  # noqa: PLC0415 - few need it
 

@@ -9,6 +9,8 @@ import stat
 from runstate.init import kernel
 from runstate.init.operations.base import DIRECTORY, OperationError, fd_path
 
+_NULL = os.makedev(1, 3)  # Documentation/admin-guide/devices.txt
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runstate.init.operations.base import Init
@@ -77,6 +79,10 @@ def mask(init: Init, path: str) -> None:
             )
         else:
             tree = kernel.open_tree(kernel.AT_FDCWD, "/dev/null", kernel.OPEN_TREE_CLONE)
+            found = os.stat(tree)
+            # The host is in sight here, and no container's file; but a host can be one, too.
+            if found.st_rdev != _NULL or not stat.S_ISCHR(found.st_mode):
+                raise OperationError(errno.ENODEV, "the host's /dev/null is another file")
             kernel.move_mount(tree, target)
             os.close(tree)
     finally:
