@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runstate.errors import ConfigInvalid, OperationFailed
 from runstate.linux.cgroups.layout import detect
-from tests.mounts.conftest import Boxes, bind
+
+if TYPE_CHECKING:
+    from tests.mounts.conftest import Boxes
 
 pytestmark = pytest.mark.root
 
@@ -78,7 +81,7 @@ def test_what_needs_another_namespace_is_refused_in_a_user_namespace(user_boxes,
 
 
 def test_but_the_hosts_can_be_bound(user_boxes):
-    mounts = changed(user_boxes, "/proc", **bind("/proc", "/proc"))
+    mounts = changed(user_boxes, "/proc", type="bind", source="/proc", options=["rbind"])
     user_boxes.base = {**user_boxes.base, "mounts": mounts}
     said = user_boxes.says("cat /proc/self/comm", **without(user_boxes, "pid"))
     assert said == "cat\n"
