@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _INSTRUCTION_SIZE = 8  # struct sock_filter
+# linux/seccomp.h
+_FLAGS = {
+    1: "TSYNC",
+    2: "LOG",
+    4: "SPEC_ALLOW",
+    8: "NEW_LISTENER",
+    16: "TSYNC_ESRCH",
+    32: "WAIT_KILLABLE_RECV",
+}
 
 
 def load_seccomp(program: bytes, flags: int, agent: int = -1, message: bytes = b"") -> Operation:
@@ -26,7 +35,8 @@ def load_seccomp(program: bytes, flags: int, agent: int = -1, message: bytes = b
 
 def _words(program: bytes, flags: int, agent: int, _message: bytes) -> str:
     words = f"load a system call filter of {len(program) // _INSTRUCTION_SIZE} instructions"
-    words += f", flags {flags:#x}"
+    names = "|".join(name for flag, name in _FLAGS.items() if flags & flag)
+    words += f", flags {names or 'none'}"
     return words + (", and send its listener to the agent" if agent >= 0 else "")
 
 

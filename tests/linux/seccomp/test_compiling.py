@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import itertools
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runstate.config.names import SECCOMP_ACTIONS, SECCOMP_ARCHITECTURES, SECCOMP_FLAGS
-from runstate.errors import ConfigInvalid
+from runstate.errors import ConfigInvalid, NotSupported
 from runstate.linux.seccomp import compiler, library
 from runstate.linux.seccomp.compiler import compile_filter
 from tests.linux.seccomp import reference
@@ -394,3 +396,25 @@ def test_any_rules_mean_what_they_say(rules, default, calls):
         assert number is not None
         for arguments in calls:
             assert verdict(code, X86_64, number, *arguments) == expected(form, name, arguments)
+
+
+# --- without libseccomp --------------------------------------------------------------------------
+
+
+def test_without_libseccomp_the_package_is_named(monkeypatch):
+    monkeypatch.setattr(library, "_SONAME", "libseccomp.so.none")
+    library._library.cache_clear()
+    try:
+        with pytest.raises(NotSupported, match="install the package libseccomp2"):
+            compile_filter(profile(rule("getpid"), default="LOG", flags=sorted(SECCOMP_FLAGS)[:1]))
+    finally:
+        library._library.cache_clear()
+
+
+def test_no_filter_needs_no_libseccomp():
+    code = (
+        "import sys\nfrom runstate import Config\nfrom runstate.handlers.exec import filtering\n"
+        "assert filtering.filter_of(Config.default(['true'], seccomp=False)) is None\n"
+        "assert not [name for name in sys.modules if name.startswith('runstate.linux.seccomp')]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

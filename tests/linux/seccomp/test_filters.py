@@ -8,10 +8,12 @@ import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from runstate import DEVNULL, PIPE, STDOUT
 from runstate.config import Config
+from runstate.config.hooks import Hook, Hooks
 from runstate.errors import InitDied, OperationFailed
 from tests import host
 from tests.linux.seccomp import kernel_view, probe
@@ -259,6 +261,19 @@ def test_a_further_process_of_a_created_container_is_filtered_too(linux_factory,
         assert "can't cd to /tmp: Operation not permitted" in found.stderr
 
 
+@pytest.mark.parametrize("nnp", [True, False], ids=["no_new_privs", "privileged"])
+def test_a_hook_that_runs_inside_is_filtered_like_the_program(linux_factory, rootfs, nnp):
+    config = Config.default(["true"], rootfs=rootfs)
+    hook = Hook(path="/bin/sh", args=("sh", "-c", "cd /tmp"))
+    config = attrs.evolve(config, hooks=Hooks(start_container=(hook,)))
+    config = config if nnp else privileged(config)
+    with linux_factory.run(host.new_id(), config, stdin=DEVNULL) as container:
+        assert container.wait(10) == 0
+    denied = filtered(config, rule("chdir", "ERRNO"))
+    with pytest.raises(OperationFailed, match="can't cd to /tmp: Operation not permitted"):
+        linux_factory.run(host.new_id(), denied, stdin=DEVNULL)
+
+
 def test_any_user_s_program_is_filtered(linux_factory, probes):
     probe.write_x86_64(probes / "probe", YIELD)
     denied = rule("sched_yield", "ERRNO", errnoRet=9)
@@ -282,7 +297,10 @@ def test_a_user_namespace_s_root_may_load_a_filter(linux_factory):
 def test_the_kernel_has_the_very_program(linux_factory, rootfs):
     config = filtered(Config.default(["sleep", "1000"], rootfs=rootfs), rule("chdir", "ERRNO"))
     _steps, operations, _notices = linux_factory.plan(config)
-    program = next(each.arguments[0] for each in operations if each.name == "load_seccomp")
+    load = next(each for each in operations if each.name == "load_seccomp")
+    program = load.arguments[0]
+    words = f"load a system call filter of {len(program) // 8} instructions, flags SPEC_ALLOW"
+    assert load.describe() == words
     with linux_factory.run(host.new_id(), config, stdin=DEVNULL) as container:
         assert kernel_view.program(container.pid) == program
 
