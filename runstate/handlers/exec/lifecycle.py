@@ -8,7 +8,7 @@ import signal as signals
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from runstate.errors import DeadlineExceeded, NoProcessOps, OperationFailed
+from runstate.errors import DeadlineExceeded, InitDied, NoProcessOps, OperationFailed
 from runstate.linux import handshake, launcher, operations, processes
 from runstate.linux.handshake import Handshake
 from runstate.linux.operations import RARE
@@ -209,7 +209,11 @@ def start_process(
         shake.theirs.close()
         if knows_pid:
             plan = make_plan(child.identity.pid)
-        shake.send_plan(plan, context.deadline)
+        try:
+            shake.send_plan(plan, context.deadline)
+        except InitDied:
+            _ = child.identity  # if there never was a process, it says why
+            raise
         process = child.identity
         shake.await_ready()
         context.note({"pid": process.pid, "start": process.start})
