@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from runstate.errors import DeadlineExceeded, NotSupported, OperationFailed, RuntimeStateError
-from runstate.linux.cgroups import freezer, layout, tree
+from runstate.errors import NotSupported, OperationFailed, RuntimeStateError
+from runstate.linux.cgroups import freezer, killing, layout, tree
 from runstate.linux.cgroups.applying import Write, perform
 from runstate.linux.cgroups.files import is_gone, read_value, write_failed, write_value
 from runstate.linux.cgroups.resources import compile_writes
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 
 # What version 2 measures for every container, limited or not.
 _CORE_CONTROLLERS = frozenset({"cpu", "memory", "pids"})
-
-# How many processes are signalled at a time, each through a descriptor of its own.
-_BATCH = 256
 
 
 def _copy(paths: Mapping[str, str]) -> dict[str, str]:
@@ -236,73 +232,7 @@ class Cgroup:
         primary = self.primary
         if primary is None:
             raise NotSupported("kill all processes: the container has no cgroup to find them by")
-        if not self._kill_by_kernel():
-            self._kill_one_by_one(time.monotonic() + deadline_s, deadline_s)
-
-    def _kill_by_kernel(self) -> bool:
-        unified = self.paths.get("")
-        if unified is None:
-            return False
-        try:
-            write_value(unified + "/cgroup.kill", b"1")
-        except OSError as error:
-            if not is_gone(error):
-                raise write_failed("1", "cgroup.kill", unified, error) from error
-            if os.path.isdir(unified):
-                return False
-        freezer.thaw_all(self.paths)
-        return True
-
-    def _kill_one_by_one(self, deadline: float, deadline_s: float) -> None:
-        try:
-            self.freeze(deadline_s / 2)
-        except (DeadlineExceeded, NotSupported, OperationFailed):
-            # A process may hang in the kernel; the others must die all the same.
-            stopped = False
-        else:
-            stopped = True
-        try:
-            pids = self.procs()
-            self._signal(pids)
-        finally:
-            freezer.thaw_all(self.paths)
-        # Stopped processes cannot have forked since they were listed. Others can.
-        while not stopped and (pids := self.procs()):
-            if time.monotonic() >= deadline:
-                raise DeadlineExceeded(
-                    f"kill the processes of cgroup {self.primary}: {len(pids)} are left after "
-                    f"{deadline_s:g} s"
-                )
-            self._signal(pids)
-            time.sleep(1e-3)
-
-    def _signal(self, pids: Sequence[int]) -> None:
-        """SIGKILL to these processes, if they are (still) in the cgroup.
-
-        A descriptor is taken first, and then it is looked whether the pid is still listed: a
-        pid that was used again by a process outside in between is not signalled.
-        """
-        for start in range(0, len(pids), _BATCH):
-            descriptors: dict[int, int] = {}
-            try:
-                for pid in pids[start : start + _BATCH]:
-                    try:
-                        descriptors[pid] = os.pidfd_open(pid)
-                    except ProcessLookupError:
-                        continue
-                for pid in self.procs():
-                    if pid in descriptors:
-                        try:
-                            signal.pidfd_send_signal(descriptors[pid], signal.SIGKILL)
-                        except ProcessLookupError:
-                            continue
-            except OSError as error:
-                raise OperationFailed.from_os_error(
-                    f"kill the processes of cgroup {self.primary}", error
-                ) from error
-            finally:
-                for descriptor in descriptors.values():
-                    os.close(descriptor)
+        killing.kill(self.paths, primary, deadline_s)
 
     def remove(self, deadline_s: float = 10.0) -> None:
         """Remove the cgroup, with its sub-cgroups, and the parents that were made for it.

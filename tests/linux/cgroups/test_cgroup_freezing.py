@@ -10,6 +10,7 @@ import time
 import pytest
 
 from runstate.errors import DeadlineExceeded
+from runstate.linux.cgroups import killing
 from runstate.linux.cgroups.cgroup import Cgroup
 from runstate.linux.cgroups.layout import detect
 from runstate.linux.cgroups.paths import plan_paths
@@ -121,7 +122,7 @@ def test_a_fork_bomb_dies(top, make, spawn, release, leftovers, await_that, kind
     if by_kernel:
         cgroup.kill()
     else:
-        cgroup._kill_one_by_one(time.monotonic() + 10, 10)
+        killing._kill_one_by_one(cgroup.paths, cgroup.directories[0], time.monotonic() + 10, 10)
     assert process.wait(timeout=10) == -signal.SIGKILL
     cgroup.remove()
     bounds.remove()
@@ -204,7 +205,7 @@ def test_killing_one_by_one_reaches_a_process_that_waits_in_the_kernel(
     cgroup.create()
     sleeper, stuck = spawn(), hung(cgroup)
     cgroup.attach(sleeper.pid)
-    cgroup._kill_one_by_one(time.monotonic() + 5, 0.2)
+    killing._kill_one_by_one(cgroup.paths, cgroup.directories[0], time.monotonic() + 5, 0.2)
     assert sleeper.wait(timeout=10) == -signal.SIGKILL
     assert stuck.wait(timeout=10) == -signal.SIGKILL
     cgroup.remove()
@@ -216,6 +217,6 @@ def test_only_processes_of_the_cgroup_are_signalled(make, spawn):
     cgroup.create()
     inside, outside = spawn(), spawn()
     cgroup.attach(inside.pid)
-    cgroup._signal([inside.pid, outside.pid])
+    killing._signal(cgroup.primary, [inside.pid, outside.pid])
     assert inside.wait(timeout=10) == -signal.SIGKILL
     assert outside.poll() is None
