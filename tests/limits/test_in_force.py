@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from runstate import PIPE
 from runstate.errors import ConfigInvalid, OperationFailed
 from tests.limits.conftest import here, require, with_resources
 
@@ -136,6 +137,18 @@ def test_the_rules_for_devices_decide_what_can_be_opened(limiter, rules, allowed
     text = limiter.output(resources, "bash", "-c", FUSE)
     assert ("open" in text.splitlines()) == allowed
     assert allowed or "not permitted" in text
+
+
+def test_without_rules_for_devices_there_are_those_that_every_container_has(limiter):
+    config = with_resources(
+        {}, "bash", "-c", f": <>/dev/null; : </dev/urandom; echo default; {FUSE}"
+    )
+    del config["linux"]["resources"]
+    container = limiter.create(config, stdout=PIPE)
+    container.start()
+    assert container.stdout.read() == b"default\n"
+    container.stdout.close()
+    container.wait(10)
 
 
 def _disk():

@@ -122,16 +122,22 @@ def test_devices_that_are_not_named_keep_their_limits(limiter):
 
 def test_zeros_of_engines_that_name_everything_change_nothing(limiter):
     require("memory.limit_in_bytes")
-    container = limiter.running({"memory": {"limit": 99 * MIB}, "cpu": {"shares": 99}})
+    resources = {"memory": {"limit": 99 * MIB}, "cpu": {"shares": 99}, "devices": [DENY, FUSE]}
+    container = limiter.running(resources)
+    devices = limiter.read(container, "devices.list")
     container.update(
         {
             "memory": {"limit": 0, "reservation": 0, "swap": 0, "kernel": 0},
             "cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": "", "mems": ""},
             "blockIO": {"weight": 0},
+            "devices": [],
+            "hugepageLimits": [],
+            "network": None,
         }
     )
     assert limiter.read(container, "memory.limit_in_bytes") == str(99 * MIB)
     assert limiter.read(container, "cpu.shares") == "99"
+    assert limiter.read(container, "devices.list") == devices
     saved = container.config.to_dict()["linux"]["resources"]
     assert (saved["memory"]["limit"], saved["cpu"]["shares"]) == (99 * MIB, 99)
 

@@ -21,6 +21,8 @@ from runstate.linux.cgroups.paths import plan_paths
 from runstate.linux.cgroups.resources import needs_unified, problems
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from runstate.config import Config
     from runstate.handlers.contract import HandlerContext
 
@@ -41,28 +43,32 @@ def resources_of(config: Config, *, with_defaults: bool) -> dict[str, Any]:
 
     Args:
         config: The container's.
-        with_defaults: Whether with the devices that every container may use, where there are
-            rules for devices at all.
+        with_defaults: Whether with the devices that every container may use. As with runc they
+            are all, where the config has no rules for others.
     """
-    if config.linux is None or config.linux.resources is None:
-        return {}
-    form: Any = json_form(config)
-    resources: dict[str, Any] = form["linux"].get("resources", {})
+    resources: dict[str, Any] = {}
+    if config.linux is not None and config.linux.resources is not None:
+        form: Any = json_form(config)
+        resources = form["linux"].get("resources", {})
     return _with_default_devices(resources) if with_defaults else resources
 
 
 def _with_default_devices(resources: dict[str, Any]) -> dict[str, Any]:
-    if "devices" not in resources:
-        return resources
-    return {**resources, "devices": [*resources["devices"], *DEFAULT_DEVICE_RULES]}
+    return {**resources, "devices": [*(resources.get("devices") or ()), *DEFAULT_DEVICE_RULES]}
 
 
-def applied(context: HandlerContext) -> dict[str, Any]:
-    """The limits that a new container gets."""
-    resources = resources_of(context.config, with_defaults=True)
-    if "devices" in resources and os.geteuid() != 0:
-        return {name: value for name, value in resources.items() if name != "devices"}
-    return resources
+def applied(config: Config, paths: Mapping[str, str]) -> dict[str, Any]:
+    """The limits that a new container gets.
+
+    Args:
+        config: The container's.
+        paths: Of its cgroup.
+    """
+    resources = resources_of(config, with_defaults=False)
+    filterable = "devices" in resources or "devices" in paths or "" in paths
+    if filterable and os.geteuid() == 0:
+        return _with_default_devices(resources)
+    return {name: value for name, value in resources.items() if name != "devices"}
 
 
 def plan_cgroup(context: HandlerContext) -> dict[str, str]:
@@ -77,7 +83,7 @@ def plan_cgroup(context: HandlerContext) -> dict[str, str]:
     if (
         "freezer" in paths
         and layout.mode == "hybrid"
-        and not needs_unified(paths, resources_of(context.config, with_defaults=False))
+        and not needs_unified(paths, applied(context.config, paths))
     ):
         # Nothing is left for the unified hierarchy to do, and to move a process there takes
         # a lock against all forks of the host; version 1 lets a process move itself.
@@ -88,9 +94,7 @@ def plan_cgroup(context: HandlerContext) -> dict[str, str]:
 def make_cgroup(context: HandlerContext, cgroup: Cgroup) -> None:
     """Make the container's cgroup, with its limits, and its owner if that shall be the user."""
     cgroup.create()
-    resources = applied(context)
-    if resources:
-        cgroup.apply(resources)
+    cgroup.apply(applied(context.config, cgroup.paths))
     owner = _owner(context.config)
     if owner is not None and owner != os.geteuid():
         from runstate.linux.cgroups.delegation import delegate  # noqa: PLC0415 - few ask
@@ -218,9 +222,9 @@ def problems_of_update(
 def _completed(context: HandlerContext, resources: dict[str, Any]) -> dict[str, Any]:
     from runstate.config.merging import completed  # noqa: PLC0415 - only `update` asks
 
-    return completed(
-        resources_of(context.config, with_defaults=False), _with_default_devices(resources)
-    )
+    if resources.get("devices"):
+        resources = _with_default_devices(resources)
+    return completed(resources_of(context.config, with_defaults=False), resources)
 
 
 def _former_unified(context: HandlerContext) -> frozenset[str]:
