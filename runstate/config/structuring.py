@@ -173,6 +173,21 @@ def _array_hook(item: Hook, expected: str) -> Hook:
     return array
 
 
+def _strings(values: Any, _: Any) -> tuple[str, ...]:
+    """An array of strings: all of them looked at as one where nothing is wrong."""
+    if isinstance(values, (list, tuple)):
+        try:
+            whole = "".join(values)
+        except TypeError:
+            whole = "\0"
+        if whole.isascii() and "\0" not in whole:
+            return tuple(values)
+    return cast("tuple[str, ...]", _each_string(values, None))
+
+
+_each_string = _array_hook(_text, "an array of strings")
+
+
 def _mapping_hook(item: Hook) -> Hook:
     def mapping(values: Any, _: Any) -> dict[str, Any]:
         if values is None:
@@ -203,7 +218,9 @@ def _make_hook(annotation: str) -> Hook:
         return lambda value, _: None if value is None else inner(value, None)
     if annotation.startswith("tuple["):
         of = annotation.removeprefix("tuple[").removesuffix(", ...]")
-        kind = "integers" if of in INTEGERS else {"str": "strings"}.get(of, "objects")
+        if of == "str":
+            return _strings
+        kind = "integers" if of in INTEGERS else "objects"
         return _array_hook(_hook_for(of), f"an array of {kind}")
     if annotation.startswith("dict[str, "):
         return _mapping_hook(_hook_for(annotation.removeprefix("dict[str, ").removesuffix("]")))

@@ -64,7 +64,7 @@ def _impossible(attempt: Attempt, config: Config) -> list[str]:
                 problems += ability(attempt.handlers, "check", None, room=room)(context)
             except (ConfigInvalid, NotSupported) as error:
                 problems += getattr(error, "problems", ()) or (_as_problem(str(error)),)
-    return problems
+    return list(dict.fromkeys(problems))  # two handlers may lack the same
 
 
 def _as_problem(told: str) -> str:

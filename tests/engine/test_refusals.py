@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 from runstate import Backend, Config, Factory
+from runstate.config import Mount
 from runstate.engine.streams import DEVNULL
 from runstate.errors import (
     ConfigInvalid,
@@ -127,6 +128,41 @@ def test_a_rootfs_that_is_a_file_is_named(linux_factory, root, tmp_path):
     with pytest.raises(ConfigInvalid, match="is not a directory"):
         linux_factory.create(host.new_id(), config)
     host.assert_same(before, root)
+
+
+@pytest.mark.root
+def test_all_that_the_host_lacks_is_one_report_with_all_that_is_wrong(linux_factory, root):
+    before = host.take(root)
+    raw: dict[str, Any] = Config.default(["true"], rootfs="/no/rootfs").to_dict()
+    raw["process"] |= {"cwd": "x", "commandLine": "x"}
+    raw["mounts"] += [
+        {"destination": "/a", "type": "bind"},
+        {"destination": "/b", "source": "/no/source", "options": ["rbind"]},
+    ]
+    raw["linux"]["resources"]["unified"] = {"nonesuch.max": "1"}
+    raw["vm"] = {"kernel": {"path": "/k"}}
+    with pytest.raises(ConfigInvalid) as caught:
+        linux_factory.create(host.new_id(), raw)
+    last = len(raw["mounts"]) - 1
+    assert {problem.partition(": ")[0] for problem in caught.value.problems} == {
+        "$.process.cwd",
+        "$.process.commandLine",
+        f"$.mounts[{last - 1}].source",
+        f"$.mounts[{last}].source",
+        "$.root.path",
+        '$.linux.resources.unified["nonesuch.max"]',
+        "$.vm",
+    }
+    host.assert_same(before, root)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("source", ["/proc/self/ns/net", "/dev/null", "."])
+def test_what_can_be_bound_is_not_taken_for_missing(linux_factory, source):
+    config = Config.default(["true"])
+    mounts = (*config.mounts, Mount("/x", source=source, options=("bind",)))
+    steps, _, _ = linux_factory.plan(attrs.evolve(config, mounts=mounts))
+    assert steps
 
 
 def test_a_working_directory_that_is_missing_is_named(make_process, root):

@@ -154,5 +154,5 @@ def test_nor_where_init_reaches_the_source_itself(user_boxes, place, host_mounts
 
 
 def test_a_missing_source_is_named_in_a_user_namespace(user_boxes, hidden):
-    with pytest.raises(OperationFailed, match=rf"{hidden}/none.*\(ENOENT\)"):
+    with pytest.raises(ConfigInvalid, match=rf"source: '{hidden}/none': No such file"):
         user_boxes.create(mounts=[bind(hidden / "none", "/x")])

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from runstate.errors import OperationFailed
+from runstate.errors import ConfigInvalid, OperationFailed
 from tests.mounts.conftest import Boxes, bind, tmpfs
 
 pytestmark = pytest.mark.root
@@ -214,5 +214,5 @@ def test_an_unknown_file_system_is_named(boxes):
 
 
 def test_a_missing_source_is_named(boxes, tmp_path):
-    with pytest.raises(OperationFailed, match=rf"bind .* on /x.*\(ENOENT\): {tmp_path}/none"):
+    with pytest.raises(ConfigInvalid, match=rf"mounts\[\d+\].source: '{tmp_path}/none': No such"):
         boxes.create(mounts=[bind(tmp_path / "none", "/x")])

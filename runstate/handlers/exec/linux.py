@@ -75,8 +75,9 @@ class LinuxExec:
         from runstate.config.validation import missing_for_linux  # noqa: PLC0415
 
         config = context.config
-        problems = [*missing_for_linux(config), *unsupported(config)]
-        return problems or [
+        return [
+            *missing_for_linux(config),
+            *unsupported(config),
             *self._missing_on_host(context),
             *lifecycle.missing_hooks(config),
         ]

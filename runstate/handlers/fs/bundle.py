@@ -37,19 +37,11 @@ class BundleFilesystem:
 
     def check(self, context: HandlerContext) -> list[str]:
         """Problems that can be seen before anything is made."""
-        root = context.config.root
-        if root is None:
-            return ["$.root: missing; the handler 'bundle' needs a root.path"]
-        path = os.path.join(context.bundle, root.path)
-        try:
-            mode = os.stat(path).st_mode
-        except OSError as error:
-            return [f"$.root.path: {path!r}: {error.strerror}; expected the rootfs's directory"]
-        if not stat.S_ISDIR(mode):
-            return [f"$.root.path: {path!r} is not a directory"]
-        if os.path.realpath(path) == "/":
-            return [f"$.root.path: {path!r} is the host's own root; say '/' to have it as a layer"]
-        return [*missing_devices(context.config), *check_mounts(context)]
+        return [
+            *_wrong_root(context),
+            *missing_devices(context.config),
+            *check_mounts(context),
+        ]
 
     def notices(self, context: HandlerContext) -> list[str]:
         """What the devices do not have, in a user namespace."""
@@ -82,3 +74,19 @@ class BundleFilesystem:
         path = root.path if root is not None else ""
         # runc, too, wants no symlink in the way: it could change between check and use.
         return os.path.realpath(os.path.join(context.bundle, path))
+
+
+def _wrong_root(context: HandlerContext) -> list[str]:
+    root = context.config.root
+    if root is None:
+        return ["$.root: required, but missing: a container needs a root filesystem"]
+    path = os.path.join(context.bundle, root.path)
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return [f"$.root.path: {path!r}: {error.strerror}; expected the rootfs's directory"]
+    if not stat.S_ISDIR(mode):
+        return [f"$.root.path: {path!r} is not a directory"]
+    if os.path.realpath(path) == "/":
+        return [f"$.root.path: {path!r} is the host's own root; say '/' to have it as a layer"]
+    return []

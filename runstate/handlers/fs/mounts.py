@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _UNLABELLED = ("proc", "sysfs")
 # What only the owner of another namespace may mount (user_namespaces(7)).
 _OWNED_BY = {"proc": "pid", "mqueue": "ipc"}
+_OF_A_PROCESS = ("/proc/self/", "/proc/thread-self/", "/dev/fd/", "/dev/std")
 _SELINUX = "/sys/fs/selinux/enforce"
 
 
@@ -74,6 +75,23 @@ def check_mounts(context: HandlerContext) -> list[str]:
         from runstate.handlers.fs import sources  # noqa: PLC0415 - few need it
 
         found += sources.problems(context)
+    return found + _missing_sources(context)
+
+
+def _missing_sources(context: HandlerContext) -> list[str]:
+    """The bind mounts of what is not there."""
+    found = []
+    for index, mount in enumerate(context.config.mounts):
+        binds = mount.type == "bind" or "bind" in mount.options or "rbind" in mount.options
+        source = source_of(context, mount) if binds and "remount" not in mount.options else ""
+        if not source or source.startswith(_OF_A_PROCESS):
+            continue  # what it is depends on who looks, and init will
+        try:
+            os.stat(source)
+        except OSError as error:
+            found.append(
+                f"$.mounts[{index}].source: {source!r}: {error.strerror}; expected what to bind"
+            )
     return found
 
 
