@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DIRECTORY = os.O_PATH | os.O_DIRECTORY
 _MOST_LINKS = 40  # as path_resolution(7)
+# The kernel gives up on a ".." when anything is renamed or mounted meanwhile (openat2(2), EAGAIN).
+_MOST_TRIES = 100
 
 
 class OperationError(Exception):
@@ -68,7 +70,21 @@ class Init:
 
     def inside(self, path: str, flags: int, mode: int = 0) -> int:
         """A descriptor for a path as it is within the rootfs."""
-        return kernel.openat2(self.rootfs, path, flags, mode, kernel.RESOLVE_IN_ROOT)
+        return self._resolve(path, flags, mode, kernel.RESOLVE_IN_ROOT)
+
+    def _resolve(self, path: str, flags: int, mode: int, resolve: int) -> int:
+        tries = _MOST_TRIES
+        while True:
+            try:
+                return kernel.openat2(self.rootfs, path, flags, mode, resolve)
+            except OSError as error:
+                tries -= 1
+                if error.errno == errno.EXDEV:
+                    raise OperationError(
+                        errno.EXDEV, f"{path} leads out of the rootfs, by a magic link of procfs"
+                    ) from error
+                if error.errno != errno.EAGAIN or not tries:
+                    raise
 
     def make_inside(self, path: str, *, directory: bool, links: int = _MOST_LINKS) -> int:
         """Like ``inside`` with O_PATH, but what is missing is made.
@@ -146,7 +162,7 @@ class Init:
         resolve = kernel.RESOLVE_IN_ROOT | kernel.RESOLVE_NO_SYMLINKS
         for missing in (True, False):
             try:
-                return kernel.openat2(self.rootfs, path, DIRECTORY, 0, resolve)
+                return self._resolve(path, DIRECTORY, 0, resolve)
             except FileNotFoundError:
                 if not missing:
                     raise
