@@ -203,14 +203,21 @@ def test_the_host_s_own_network_is_nowhere_to_move_to(config, start, device):
     assert_back()
 
 
+@pytest.mark.parametrize(
+    "without",
+    [
+        ("setpriv", "--inh-caps=-net_admin", "--bounding-set=-net_admin"),
+        # Root of a user namespace has every right, but not over the network of others.
+        ("unshare", "--user", "--map-root-user"),
+    ],
+)
 def test_without_the_right_to_it_is_an_error_before_anything_is_done(
-    config, device, root, tmp_path
+    config, device, root, tmp_path, without
 ):
     (tmp_path / "config.json").write_text(json.dumps(config(devices={device: {}}).to_dict()))
-    without = ("setpriv", "--inh-caps=-net_admin", "--bounding-set=-net_admin")
-    create = ("-m", "runstate", "--root", root, "create", "--bundle", str(tmp_path), host.new_id())
+    command = ("-m", "runstate", "--root", root, "plan", str(tmp_path))
     done = subprocess.run(
-        [*without, sys.executable, *create], check=False, capture_output=True, text=True
+        [*without, sys.executable, *command], check=False, capture_output=True, text=True
     )
     assert done.returncode == 1
     assert "$.linux.netDevices: needs CAP_NET_ADMIN" in done.stderr

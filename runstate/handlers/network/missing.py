@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from runstate.config.problems import abbreviate, json_path
-from runstate.linux import capabilities, interfaces, netlink, processes
+from runstate.linux import capabilities, interfaces, namespaces, netlink, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ _NEEDED = "CAP_NET_ADMIN"
 def missing_on_host(context: HandlerContext) -> list[str]:
     """The problems, each with its JSON path."""
     config = context.config
-    if not _effective() & capabilities.mask_of([_NEEDED]):
+    if not _may_administer():
         return [
             f"{json_path(path)}: needs {_NEEDED} in the host's network namespace, which this"
             " process has not"
@@ -33,6 +33,19 @@ def missing_on_host(context: HandlerContext) -> list[str]:
         ]
     problems = netlink.inside(-1, lambda route: list(_on_host(route, config)))
     return problems or _in_joined(config)
+
+
+def _may_administer() -> bool:
+    """Whether the right is held, and over the network namespace that this process is in."""
+    fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        owner = namespaces.owner_of(fd)
+    finally:
+        os.close(fd)
+    if owner is None:
+        return False  # its user namespace is around ours
+    os.close(owner)
+    return bool(_effective() & capabilities.mask_of([_NEEDED]))
 
 
 def _effective() -> int:
