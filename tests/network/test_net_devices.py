@@ -79,6 +79,15 @@ def test_it_comes_back_as_it_was_whatever_the_container_did_to_it(config, start,
     assert_back()
 
 
+def test_a_user_namespace_gets_it_and_gives_it_back(rootfs, start, device):
+    data = Config.default(["sleep", "1000"], rootfs=rootfs, rootless=True).to_dict()
+    data["linux"]["netDevices"] = {device: {"name": "eth7"}}
+    container = start(Config.from_dict(data))
+    assert Inside(container).addresses("eth7") == ALL
+    container.destroy(force=True)
+    assert_back()
+
+
 def test_one_that_was_down_and_a_bridge_s_port_is_so_again(config, start, bridge):
     ip("link add data type ifb")
     ip(f"link set data master {bridge}")
