@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -70,6 +72,17 @@ class Containers:
 def containers(linux_factory: Factory) -> Containers:
     """Makes containers with namespaces and cgroups."""
     return Containers(linux_factory)
+
+
+@pytest.fixture
+def own_rootfs(rootfs: Path, tmp_path: Path) -> Path:
+    """A rootfs that may be spoilt, which everybody can reach."""
+    path = tmp_path / "rootfs"
+    shutil.copytree(rootfs, path, symlinks=True)
+    for directory in (path, *path.parents):
+        if directory.stat().st_uid == os.getuid() and not directory.is_mount():
+            directory.chmod(directory.stat().st_mode | 0o055)
+    return path
 
 
 _RUN = """

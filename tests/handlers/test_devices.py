@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
 
@@ -26,14 +25,6 @@ USER_NAMESPACE = {
 def device(path, kind="c", major=1, minor=3, **more):
     numbers = {} if kind == "p" else {"major": major, "minor": minor}
     return {"path": path, "type": kind, **numbers, **more}
-
-
-@pytest.fixture
-def own_rootfs(rootfs, tmp_path):
-    """A rootfs that may be spoilt."""
-    path = tmp_path / "rootfs"
-    shutil.copytree(rootfs, path, symlinks=True)
-    return path
 
 
 @pytest.mark.parametrize(

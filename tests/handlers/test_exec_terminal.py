@@ -93,6 +93,21 @@ def test_it_is_the_user_s_own(containers):
         assert read_all(process.console) == "1234\r\nwritten\r\n"
 
 
+def test_in_a_user_namespace_of_other_ids_it_is_the_user_s_own(containers, own_rootfs):
+    kinds = ("pid", "network", "ipc", "uts", "mount", "cgroup", "user")
+    mapping = [{"containerID": 0, "hostID": 100_000, "size": 65536}]
+    changes = {
+        "linux.namespaces": [{"type": kind} for kind in kinds],
+        "linux.uidMappings": mapping,
+        "linux.gidMappings": mapping,
+    }
+    container = containers.running("/bin/sleep", "1000", rootfs=own_rootfs, **changes)
+    user = User(uid=1234, gid=1234)
+    script = "stat -c %u:%g $(tty)"
+    with with_terminal(container, "/bin/sh", "-c", script, user=user) as process:
+        assert read_all(process.console) == "1234:5\r\n"
+
+
 def test_each_has_one_of_its_own_and_closing_it_hangs_up(containers):
     container = containers.running()
     first = with_terminal(container, "sleep", "1000")

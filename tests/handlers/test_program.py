@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import attrs
 import pytest
@@ -29,17 +28,6 @@ def mapped(size):
         "linux.uidMappings": mapping,
         "linux.gidMappings": mapping,
     }
-
-
-@pytest.fixture
-def own_rootfs(rootfs, tmp_path):
-    """A rootfs that may be spoilt, which everybody can reach."""
-    path = tmp_path / "rootfs"
-    shutil.copytree(rootfs, path, symlinks=True)
-    for directory in (path, *path.parents):
-        if str(directory).startswith("/tmp/"):
-            directory.chmod(0o755)
-    return path
 
 
 # --- user ---------------------------------------------------------------------------------------

@@ -73,6 +73,9 @@ def compile_further(
         plan += compile_affinity(process)[1]
     plan += compile_setup(context.id, process, first)
     if process.terminal:
+        if own_userns:
+            # The terminal is its maker's, who is nobody in there; init became root by itself.
+            plan.append(operations.become_root())
         plan.append(_terminal(process))
     return [
         *plan,
