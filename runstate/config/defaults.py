@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runstate.config.linux import IDMapping, Linux, Namespace
+from runstate.config.linux import Linux, Namespace
 from runstate.config.problems import refusal, unexpected
 from runstate.config.process import Capabilities, Process, Rlimit, User
 from runstate.config.resources import DeviceCgroup, Resources
 from runstate.config.spec import Config, Mount, Root
+from runstate.linux import privileges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from runstate.config.default_ids import Mappings
     from runstate.config.seccomp import Seccomp
+
+_TTY = 5
 
 OCI_VERSION = "1.3.0"
 """The version of the specification that this package is written to."""
@@ -82,10 +86,16 @@ def default(
     network: bool = True,
     rootless: bool | None = None,
     seccomp: bool = True,
+    ids: str | None = None,
 ) -> Config:
     """A whole configuration to run a program in: see :meth:`Config.default`."""
     if rootless is None:
-        rootless = os.geteuid() != 0
+        rootless = privileges.is_rootless()
+    mappings = None
+    if rootless:
+        from runstate.config.default_ids import mapped  # noqa: PLC0415 - root has no need of it
+
+        mappings = mapped(ids)
     uid, gid = user
     # execve(2) takes them from any other user; the bounding set stays, for set-uid programs
     # where noNewPrivileges is taken away.
@@ -107,8 +117,8 @@ def default(
             no_new_privileges=True,
         ),
         hostname=hostname,
-        mounts=_mounts(rootless=rootless, own_network=network),
-        linux=_linux(namespaces, MASKED_PATHS, rootless=rootless, seccomp=seccomp),
+        mounts=_mounts(mappings, own_network=network),
+        linux=_linux(namespaces, MASKED_PATHS, mappings, seccomp=seccomp),
     )
 
 
@@ -137,7 +147,12 @@ def spec(rootless: bool = False) -> Config:
         ambient=SPEC_CAPABILITIES,
     )
     namespaces = ["pid", "ipc", "uts", "mount"]
-    if not rootless:
+    mappings = None
+    if rootless:
+        from runstate.config.default_ids import mapped  # noqa: PLC0415 - root has no need of it
+
+        mappings = mapped("own")
+    else:
         namespaces.insert(1, "network")
     return Config(
         oci_version=OCI_VERSION,
@@ -153,8 +168,8 @@ def spec(rootless: bool = False) -> Config:
             no_new_privileges=True,
         ),
         hostname=HOSTNAME,
-        mounts=_mounts(rootless=rootless, own_network=not rootless),
-        linux=_linux(namespaces, SPEC_MASKED_PATHS, rootless=rootless),
+        mounts=_mounts(mappings, own_network=not rootless),
+        linux=_linux(namespaces, SPEC_MASKED_PATHS, mappings),
     )
 
 
@@ -173,22 +188,20 @@ def _environment(env: Mapping[str, str] | None) -> tuple[str, ...]:
 def _linux(
     namespaces: list[str],
     masked_paths: tuple[str, ...],
+    mappings: Mappings | None,
     *,
-    rootless: bool,
     seccomp: bool = False,
 ) -> Linux:
-    def only(id_: int) -> tuple[IDMapping, ...]:
-        return (IDMapping(container_id=0, host_id=id_, size=1),) if rootless else ()
-
+    uids, gids = mappings or ((), ())
     deny_devices = Resources(devices=(DeviceCgroup(allow=False, access="rwm"),))
     return Linux(
         namespaces=tuple(Namespace(type=name) for name in namespaces)
-        + ((Namespace(type="user"),) if rootless else ()),
-        uid_mappings=only(os.geteuid()),
-        gid_mappings=only(os.getegid()),
+        + ((Namespace(type="user"),) if mappings else ()),
+        uid_mappings=uids,
+        gid_mappings=gids,
         # Cgroups are root's, where nobody has delegated any; the user namespace alone
         # already denies devices, as mknod(2) fails in it.
-        resources=None if rootless else deny_devices,
+        resources=None if mappings else deny_devices,
         masked_paths=masked_paths,
         readonly_paths=READONLY_PATHS,
         seccomp=_seccomp() if seccomp else None,
@@ -201,12 +214,15 @@ def _seccomp() -> Seccomp:
     return default_seccomp(CAPABILITIES)
 
 
-def _mounts(*, rootless: bool, own_network: bool) -> tuple[Mount, ...]:
+def _mounts(mappings: Mappings | None, *, own_network: bool) -> tuple[Mount, ...]:
     hidden = ("nosuid", "noexec", "nodev")
-    # The tty group cannot own a pty where only one group is mapped.
-    tty_group = () if rootless else ("gid=5",)
+    # The tty group cannot own a pty where it is not mapped.
+    has_tty = mappings is None or any(
+        m.container_id <= _TTY < m.container_id + m.size for m in mappings[1]
+    )
+    tty_group = (f"gid={_TTY}",) if has_tty else ()
     sys = Mount("/sys", "sysfs", "sysfs", (*hidden, "ro"))
-    if rootless and not own_network:
+    if mappings and not own_network:
         # A user namespace may mount sysfs only along with a network namespace that it owns.
         sys = Mount("/sys", "none", "/sys", ("rbind", *hidden, "ro"))
     return (

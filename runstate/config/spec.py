@@ -123,6 +123,7 @@ class Config(Section):
         network: bool = True,
         rootless: bool | None = None,
         seccomp: bool = True,
+        ids: str | None = None,
     ) -> Config:
         """A whole configuration, isolated and with few rights, to run a program in.
 
@@ -142,6 +143,13 @@ class Config(Section):
                 caller without root must. None asks who the caller is.
             seccomp: Whether system calls that containers have no business with are denied; which
                 they are, and why, is in `runstate/config/system_calls.py`.
+            ids: What a user namespace maps beside root: ``"own"`` nothing, so that there is no
+                other user in the container; ``"range"`` all that /etc/subuid and /etc/subgid
+                grant the caller, which package managers need. None takes the range where there
+                is one.
+
+        Raises:
+            ConfigInvalid: The range is asked for, and there is none.
         """
         from runstate.config.defaults import default  # noqa: PLC0415 - imports every section
 
@@ -156,6 +164,7 @@ class Config(Section):
             network=network,
             rootless=rootless,
             seccomp=seccomp,
+            ids=ids,
         )
 
     @classmethod

@@ -13,6 +13,7 @@ from attrs import evolve
 
 from runstate.config.memo import json_form
 from runstate.errors import ConfigInvalid, NotSupported
+from runstate.linux import privileges
 from runstate.linux.cgroups import tree
 from runstate.linux.cgroups.cgroup import Cgroup
 from runstate.linux.cgroups.devices import DEFAULT_DEVICE_RULES
@@ -66,7 +67,7 @@ def applied(config: Config, paths: Mapping[str, str]) -> dict[str, Any]:
     """
     resources = resources_of(config, with_defaults=False)
     filterable = "devices" in resources or "devices" in paths or "" in paths
-    if filterable and os.geteuid() == 0:
+    if filterable and not privileges.is_rootless():
         return _with_default_devices(resources)
     return {name: value for name, value in resources.items() if name != "devices"}
 
@@ -74,7 +75,7 @@ def applied(config: Config, paths: Mapping[str, str]) -> dict[str, Any]:
 def plan_cgroup(context: HandlerContext) -> dict[str, str]:
     """The container's cgroup, by controller; empty where there is none for it."""
     linux = context.config.linux
-    rootless = os.geteuid() != 0
+    rootless = privileges.is_rootless()
     # Without a parent of our own, which would come and go with its first and last container.
     default = f"{'' if rootless else '/'}runstate-{context.id}"
     layout = detect()
@@ -154,7 +155,7 @@ def _taken(cgroup: Cgroup) -> str:
 
 def _available(paths: dict[str, str]) -> frozenset[str]:
     """The controllers of version 2 that a cgroup there may have."""
-    if os.geteuid() == 0 or "" not in paths:
+    if not privileges.is_rootless() or "" not in paths:
         return detect().unified_controllers
     # An ordinary user has what was delegated, and can take it no higher.
     return tree.controllers_at(os.path.dirname(paths[""]))
@@ -184,7 +185,7 @@ def notices(context: HandlerContext) -> list[str]:
     if resources is None:
         return []
     left_out = [_KERNEL_MEMORY] if resources.memory is not None and resources.memory.kernel else []
-    if resources.devices and os.geteuid() != 0:
+    if resources.devices and privileges.is_rootless():
         left_out.append(_DEVICES)
     return left_out
 
@@ -209,7 +210,7 @@ def problems_of_update(
         *check_resources(_ROOT, merged),
         *(problem for problem in unsupported(config) if problem.startswith("$.linux.resources")),
     ]
-    if resources.get("devices") and os.geteuid() != 0:
+    if resources.get("devices") and privileges.is_rootless():
         found.append("$.linux.resources.devices: only root can filter devices")
     if found:
         return found

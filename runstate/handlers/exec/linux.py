@@ -10,7 +10,7 @@ from attrs import asdict, evolve, field, frozen
 
 from runstate.errors import InitDied, OperationFailed
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
-from runstate.handlers.exec import filtering, idmaps, lifecycle, limits, namespaces, rdt
+from runstate.handlers.exec import filtering, lifecycle, limits, namespaces, rdt
 from runstate.handlers.exec.further import INIT, compile_before, compile_further
 from runstate.handlers.exec.program import (
     command,
@@ -27,6 +27,7 @@ from runstate.linux.handshake import Handshake
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from runstate.config import Config
     from runstate.linux.launcher import Child
     from runstate.linux.operations import Operation
     from runstate.states.state import ProcessIdentity
@@ -84,6 +85,10 @@ class LinuxExec:
 
     def _missing_on_host(self, context: HandlerContext) -> list[str]:
         problems = namespaces.missing(context.config)
+        if not problems and _in_user_namespace(context.config):
+            from runstate.handlers.exec import idmaps  # noqa: PLC0415 - not all have one
+
+            problems = idmaps.missing(context.config)
         return problems or [
             *missing(context.config, context.config.process),
             *filtering.check(context.config),
@@ -102,7 +107,8 @@ class LinuxExec:
             import logging  # noqa: PLC0415 - few processes ask for what they cannot have
 
             logging.getLogger("runstate.exec").warning("container %r: %s", context.id, words)
-        return problems or missing(context.config, process)
+        init = context.init.pid if context.init is not None else 0
+        return problems or missing(context.config, process, init)
 
     def check_resources(self, context: HandlerContext, resources: dict[str, Any]) -> list[str]:
         """What of new limits is wrong, or cannot be done on this host."""
@@ -111,9 +117,10 @@ class LinuxExec:
     def notices(self, context: HandlerContext) -> list[str]:
         """What has to be left out on this host."""
         left_out = limits.notices(context)
-        made, _joined = namespaces.made_and_joined(context.config)
-        if made & _USER and os.geteuid() != 0:
-            left_out.append("users: only the caller's own id is mapped, as root of the container")
+        if _in_user_namespace(context.config):
+            from runstate.handlers.exec import idmaps  # noqa: PLC0415 - not all have one
+
+            left_out += idmaps.notices(context.config)
         return left_out + not_granted(context.config)
 
     def preview(self, context: HandlerContext) -> tuple[Operation, ...]:
@@ -134,8 +141,7 @@ class LinuxExec:
         if cgroup is not None:
             limits.make_cgroup(context, cgroup)
         rdt.create(context, options.resctrl)
-        owner = idmaps.root_of(context.config)
-        fifo = lifecycle.make_fifo(context.directory, owner)
+        fifo = lifecycle.make_fifo(context.directory, _root_of(context, options))
         substate.objects["handshake"] = handshake = Handshake()
         directory = os.open(context.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -176,9 +182,11 @@ class LinuxExec:
             _identity(child, options)  # if there never was one, it says why
             raise
         if options.made & _USER:
+            from runstate.handlers.exec import idmaps  # noqa: PLC0415 - not all have one
+
             pid = _identity(child, options).pid
             raise_ceilings(pid, context.config.process)
-            idmaps.write_maps(pid, context.config)
+            idmaps.write_maps(pid, context.config, context.deadline)
             handshake.proceed()
         if not context.meets_host:
             return self.finish(context)
@@ -430,6 +438,21 @@ def _options(context: HandlerContext) -> LinuxExecOptions:
     made, joined = namespaces.made_and_joined(context.config)
     cgroup_paths = limits.plan_cgroup(context)
     return LinuxExecOptions(made | joined, cgroup_paths, rdt.plan(context), joined)
+
+
+def _in_user_namespace(config: Config) -> bool:
+    made, joined = namespaces.made_and_joined(config)
+    return bool((made | joined) & _USER)
+
+
+def _root_of(context: HandlerContext, options: LinuxExecOptions) -> tuple[int, int] | None:
+    """The host's ids of the container's root; None without a user namespace."""
+    if not options.namespaces & _USER:
+        return None
+    from runstate.handlers.exec import idmaps  # noqa: PLC0415 - not all have one
+
+    ids = idmaps.of_container(context.config)
+    return ids.root if ids is not None else None
 
 
 def _cgroup(context: HandlerContext) -> Cgroup | None:

@@ -29,19 +29,24 @@ _PARAMETERS = {
 _SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 
 
-def missing(config: Config, process: Any) -> list[str]:
+def missing(config: Config, process: Any, init: int = 0) -> list[str]:
     """What cannot be had, each with its JSON path.
 
     Args:
         config: The container's.
         process: Its program's, or a further process's, ``process`` object.
+        init: The container's init, if it has one.
     """
     problems = [*_rlimits(process)]
     linux = config.linux
     if linux is not None and linux.sysctl and process is config.process:
         problems += _of_host(linux)
-    if linux is not None and linux.uid_mappings and process.user is not None:
-        problems += _unmapped(process.user, linux.uid_mappings, linux.gid_mappings)
+    if linux is not None and any(n.type == "user" for n in linux.namespaces) and process.user:
+        from runstate.handlers.exec import idmaps  # noqa: PLC0415 - not all have one
+
+        ids = idmaps.of_container(config, init)
+        if ids is not None:
+            problems += _unmapped(process.user, ids.uids, ids.gids)
     if process.apparmor_profile and not _has_apparmor():
         path = json_path(("process", "apparmorProfile"))
         problems.append(

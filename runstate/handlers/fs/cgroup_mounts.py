@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from runstate.init import kernel
-from runstate.linux import operations
+from runstate.linux import operations, privileges
 from runstate.linux.cgroups.layout import detect
 from runstate.linux.cgroups.paths import plan_paths
 
@@ -89,5 +89,5 @@ def _container_paths(context: HandlerContext) -> dict[str, str]:
         # Only a plan is wanted, and nothing has been made yet.
         linux = context.config.linux
         wanted = linux.cgroups_path if linux is not None else None
-        return plan_paths(detect(), wanted, context.id, rootless=os.geteuid() != 0)
+        return plan_paths(detect(), wanted, context.id, rootless=privileges.is_rootless())
     return dict(getattr(substate.options, "cgroup_paths", {}))

@@ -11,7 +11,7 @@ import posixpath
 import stat
 from typing import TYPE_CHECKING
 
-from runstate.linux import operations
+from runstate.linux import operations, privileges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,8 +84,9 @@ def _compile(device: Device, *, bound: bool) -> Operation:
 
 
 def has_user_namespace(config: Config) -> bool:
-    """Whether the container is in another user namespace than this process."""
-    return config.linux is not None and any(n.type == "user" for n in config.linux.namespaces)
+    """Whether the container is in a user namespace: one of its own, or this process's."""
+    own = config.linux is not None and any(n.type == "user" for n in config.linux.namespaces)
+    return own or privileges.in_user_namespace()
 
 
 # --- before any effect ---------------------------------------------------------------------------
