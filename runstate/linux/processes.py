@@ -139,34 +139,25 @@ def waits_for(pid: int) -> str:
     return f"{words} in {where}" if where not in ("", "0") else words
 
 
-def in_pid_namespace_of(pid: int) -> list[int]:
-    """All processes of the pid namespace that ``pid`` is in, as far as /proc shows them."""
+def in_namespace_of(pid: int, name: str) -> list[int]:
+    """All processes of a namespace that ``pid`` is in, as far as /proc shows them.
+
+    Args:
+        pid: The process.
+        name: The namespace's name below /proc/PID/ns.
+    """
     try:
-        namespace = os.stat(f"/proc/{pid}/ns/pid").st_ino
+        namespace = os.stat(f"/proc/{pid}/ns/{name}").st_ino
     except OSError:
         return []
     found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
+    for number in os.listdir("/proc"):
+        if number.isdigit():
             try:
-                if os.stat(f"/proc/{name}/ns/pid").st_ino == namespace:
-                    found.append(int(name))
+                if os.stat(f"/proc/{number}/ns/{name}").st_ino == namespace:
+                    found.append(int(number))
             except OSError:
                 continue  # gone meanwhile, or another user's
-    return sorted(found)
-
-
-def descendants_of(pid: int) -> list[int]:
-    """A process and all below it, as far as /proc shows them and their parents live."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            fields = _stat_fields(int(name))
-            if fields is not None and fields[0] not in "ZX":
-                children.setdefault(int(fields[1]), []).append(int(name))
-    found = [pid] if identify(pid) is not None else []
-    for parent in found:
-        found += children.get(parent, ())
     return sorted(found)
 
 

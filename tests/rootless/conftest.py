@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _NEEDED = ("runstate", "attr", "attrs", "cattrs", "transitions", "six", "typing_extensions")
 _CANDIDATES = ("/usr/bin/python3", "/usr/local/bin/python3")
 _SECONDS = 60.0
+_RANGE = 65_536
 
 _PREAMBLE = f"""
 import json, os, signal, sys, time
@@ -59,6 +60,7 @@ class User:
         home: A directory of the user's own.
         python: An interpreter that the user can execute.
         options: How root becomes the user; nothing if this process is the user already.
+        prefix: Words before a command of root's that make the user of it, instead of the options.
     """
 
     uid: int
@@ -66,6 +68,7 @@ class User:
     home: str
     python: str
     options: dict[str, Any]
+    prefix: tuple[str, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -81,8 +84,11 @@ class User:
         options = self.options
         if cgroup is not None:
             become = ["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups"]
+            become = [*self.prefix] or become
             words = ("sh", "-c", f'echo $$ >{cgroup}/cgroup.procs; exec "$@"', "-", *become, *words)
             options = {}
+        elif self.prefix:
+            words, options = (*self.prefix, *words), {}
         # Files and not pipes: what a command leaves running may hold them open for long.
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             status = subprocess.run(
@@ -97,9 +103,12 @@ class User:
         """Run a command of runstate as the user."""
         return self.run(self.python, "-m", "runstate", *words)
 
-    def script(self, source: str, *, cgroup: str | None = None) -> Any:
+    def script(
+        self, source: str, *, cgroup: str | None = None, inside: tuple[str, ...] = ()
+    ) -> Any:
         """Run Python as the user; what it ``tell``s: one value, or a list of several."""
-        done = self.run(self.python, "-W", "error", "-c", _PREAMBLE + source, cgroup=cgroup)
+        words = (*inside, self.python, "-W", "error", "-c", _PREAMBLE + source)
+        done = self.run(*words, cgroup=cgroup)
         assert (done.status, done.err) == (0, ""), done.err
         told = [json.loads(line) for line in done.out.splitlines()]
         return told[0] if len(told) == 1 else told
@@ -226,10 +235,46 @@ def _require_namespaces(user: User) -> None:
 
 
 @pytest.fixture
+def ranged(user: User) -> Iterator[tuple[User, int]]:
+    """The user with a name, and with a range of subordinate ids; and where that begins.
+
+    The files that say so are mounted over the host's where the user's programs run, and
+    nowhere else.
+    """
+    start = 1_000_000_000 + os.getpid() % 10_000 * _RANGE
+    lines = {
+        "passwd": f"rsranged:x:{user.uid}:{user.gid}::{user.home}:/bin/sh\n",
+        "subuid": f"rsranged:{start}:{_RANGE}\n",
+        "subgid": f"rsranged:{start}:{_RANGE}\n",
+    }
+    directory = tempfile.mkdtemp(prefix="rsetc")
+    try:
+        mounts = []
+        for name, line in lines.items():
+            text = Path(f"/etc/{name}").read_text() if name == "passwd" else ""
+            Path(f"{directory}/{name}").write_text(text + line)
+            os.chmod(f"{directory}/{name}", 0o644)
+            mounts.append(f"mount --bind {directory}/{name} /etc/{name}")
+        become = f"setpriv --reuid={user.uid} --regid={user.gid} --clear-groups"
+        script = f'{" && ".join(mounts)} && exec {become} "$@"'
+        prefix = ("unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "-")
+        yield attrs.evolve(user, prefix=prefix), start
+        left = [
+            name
+            for name in filter(str.isdigit, os.listdir("/proc"))
+            if any(_is_of(name, start + n) for n in (0, 4, 999, _RANGE - 1))
+        ]
+        assert left == []
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
 def own_rootfs(user: User, rootfs: Path) -> Iterator[str]:
     """A copy of the small rootfs that is the user's own."""
     path = f"{user.home}/rootfs"
     shutil.copytree(rootfs, path, symlinks=True)
+    os.chmod(path, 0o755)  # noqa: S103 - the container's other users have to get in
     for directory, names, files in os.walk(path):
         for name in [".", *names, *files]:
             os.chown(f"{directory}/{name}", user.uid, user.gid, follow_symlinks=False)

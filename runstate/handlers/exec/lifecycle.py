@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runstate.errors import DeadlineExceeded, InitDied, NoProcessOps, OperationFailed
+from runstate.init import kernel
 from runstate.linux import handshake, launcher, operations, processes
 from runstate.linux.handshake import Handshake
 from runstate.linux.operations import RARE
@@ -144,6 +145,38 @@ def end(process: ProcessIdentity, deadline: float) -> None:
         return
     finally:
         os.close(pidfd)
+
+
+def without_cgroup(context: HandlerContext, made: int) -> list[int]:
+    """The pids of a container's processes, as far as its own namespaces tell.
+
+    Args:
+        context: The container's.
+        made: The CLONE_NEW* of the namespaces that were made for it.
+    """
+    if context.init is None:
+        return []
+    for flag, name in ((kernel.CLONE_NEWPID, "pid"), (kernel.CLONE_NEWNS, "mnt")):
+        if made & flag:
+            return processes.in_namespace_of(context.init.pid, name)
+    return [context.init.pid] if processes.is_alive(context.init) else []
+
+
+def end_others(context: HandlerContext, made: int) -> None:
+    """End a container's processes where neither a cgroup nor init's own end does it.
+
+    Before init, for by its namespaces they are found.
+    """
+    init = context.init
+    if init is None or made & kernel.CLONE_NEWPID or not processes.is_alive(init):
+        return
+    while others := set(without_cgroup(context, made)) - {init.pid}:
+        known = [process for pid in others if (process := processes.identify(pid)) is not None]
+        # A pid may have become somebody else's before it was looked at.
+        still = set(without_cgroup(context, made))
+        for process in known:
+            if process.pid in still:
+                end(process, context.deadline)
 
 
 def let_go(substate: Substate | None) -> None:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 NO_CGROUP = "it has no cgroup, which an ordinary user gets only where one is delegated"
 _ROOT = ("linux", "resources")
+_SHARED_PIDS = (
+    "processes: the container has neither a cgroup nor a pid namespace to itself, so what"
+    " outlives its init is not found any more, and not ended by destroy"
+)
 _KERNEL_MEMORY = (
     "$.linux.resources.memory.kernel: left out: Linux counts the kernel's memory into"
     " memory.limit, and has no other limit for it any more"
@@ -178,9 +182,12 @@ def _missing_for(paths: dict[str, str], resources: dict[str, Any]) -> list[str]:
 
 def notices(context: HandlerContext) -> list[str]:
     """What of the limits is left out on this host."""
-    if not plan_cgroup(context):
-        return [f"cgroup: {NO_CGROUP}; so no limits, no pause, no cgroup statistics"]
     linux = context.config.linux
+    if not plan_cgroup(context):
+        left_out = [f"cgroup: {NO_CGROUP}; so no limits, no pause, no cgroup statistics"]
+        if linux is None or not any(n.type == "pid" and not n.path for n in linux.namespaces):
+            left_out.append(_SHARED_PIDS)
+        return left_out
     resources = linux.resources if linux is not None else None
     if resources is None:
         return []

@@ -249,9 +249,8 @@ class LinuxExec:
 
     def signal(self, context: HandlerContext, number: int) -> None:
         """Send a signal to init; SIGKILL to all, where init's end is not the end of them."""
-        cgroup = _cgroup(context)
-        if number == signals.SIGKILL and cgroup is not None and not _ends_with_init(context):
-            cgroup.kill(context.deadline)
+        if number == signals.SIGKILL and not _options_of(context).made & kernel.CLONE_NEWPID:
+            self.kill(context)
         else:
             lifecycle.signal(context, number)
 
@@ -264,6 +263,8 @@ class LinuxExec:
         # With no process there is none that could make another.
         if cgroup is not None and cgroup.procs():
             cgroup.kill(context.deadline)
+        elif cgroup is None:
+            lifecycle.end_others(context, _options_of(context).made)
         if context.init is not None:
             lifecycle.end(context.init, context.deadline)
 
@@ -285,11 +286,7 @@ class LinuxExec:
         cgroup = _cgroup(context)
         if cgroup is not None:
             return cgroup.procs()
-        if context.init is None:
-            return []
-        if _ends_with_init(context):
-            return processes.in_pid_namespace_of(context.init.pid)
-        return processes.descendants_of(context.init.pid)
+        return lifecycle.without_cgroup(context, _options_of(context).made)
 
     def stats(self, context: HandlerContext) -> Any:
         """What the cgroup counts; None without one."""
@@ -461,10 +458,9 @@ def _cgroup(context: HandlerContext) -> Cgroup | None:
     return cgroup
 
 
-def _ends_with_init(context: HandlerContext) -> bool:
-    """Whether init is the first process of a pid namespace, whose end is that of all in it."""
+def _options_of(context: HandlerContext) -> LinuxExecOptions:
     substate = context.substates.get("exec")
-    return substate is not None and bool(substate.options.made & kernel.CLONE_NEWPID)
+    return LinuxExecOptions(0) if substate is None else substate.options
 
 
 def _pidfd(context: HandlerContext, operation: str) -> int:
