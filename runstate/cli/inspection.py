@@ -153,7 +153,10 @@ def print_history(transitions: tuple[TransitionRecord, ...], *, steps: bool = Fa
         status = f"{t.source} → {t.dest}"
         rows.append((str(t.seq), _local(t.started), t.trigger, status, _ms(t.ms), _outcome(t)))
         if steps:
-            rows += [("", "", f"  {s.name}", "", _ms(s.ms), _end(s)) for s in t.steps]
+            for s in t.steps:
+                rows.append(("", "", f"  {s.name}", "", _ms(s.ms), _end(s)))
+                ran = s.result.get("hooks", ())
+                rows += (("", "", f"    the hook {name}", "", _ms(ms), "done") for name, ms in ran)
     print_table(("SEQ", "TIME", "TRANSITION", "STATUS", "MS", "OUTCOME"), rows)
 
 

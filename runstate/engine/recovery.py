@@ -49,23 +49,24 @@ def repair(lifecycle: Lifecycle) -> None:
             directory.retire()
             raise ContainerNotExists(f"container {directory.id!r} does not exist any more")
         return
-    _end_hooks(lifecycle, pending)
+    errors = _end_hooks(lifecycle, pending)
     source = Status(pending.source)
     transition = row(pending.trigger, source)
     if transition is not None and transition.final:
-        _close(directory, "interrupted; it is finished now")
+        _close(directory, _words("interrupted; it is finished now", errors))
         finish_destroy(lifecycle, _first_hook(pending))
         raise ContainerNotExists(f"container {directory.id!r}: its interrupted destroy is finished")
     attempt = _attempt(lifecycle, pending, source)
-    errors = _undo(lifecycle, attempt, pending)
+    errors += _undo(lifecycle, attempt, pending)
+    words = _words("interrupted; undone by recovery", errors)
     if source is Status.ABSENT:
-        _close(directory, _words(errors))
+        _close(directory, words)
         directory.retire()
         raise ContainerNotExists(f"container {directory.id!r}: its interrupted create is undone")
     state = directory.load()
     if state.status != source:
         directory.save(attrs.evolve(state, status=source))
-    _close(directory, _words(errors))
+    _close(directory, words)
 
 
 def _close(directory: ContainerDirectory, words: str) -> None:
@@ -92,8 +93,8 @@ def repair_if_free(lifecycle: Lifecycle) -> None:
         return
 
 
-def _words(errors: list[RuntimeStateError]) -> str:
-    return "; ".join(["interrupted; undone by recovery", *(describe(error) for error in errors)])
+def _words(words: str, errors: list[RuntimeStateError]) -> str:
+    return "; ".join([words, *(describe(error) for error in errors)])
 
 
 def _attempt(lifecycle: Lifecycle, pending: PendingTransition, source: Status) -> Attempt:
@@ -112,13 +113,19 @@ def _attempt(lifecycle: Lifecycle, pending: PendingTransition, source: Status) -
     return Attempt(pending.trigger, source, context, handlers, state, {"force": True})
 
 
-def _end_hooks(lifecycle: Lifecycle, pending: PendingTransition) -> None:
+def _end_hooks(lifecycle: Lifecycle, pending: PendingTransition) -> list[RuntimeStateError]:
     """End the hooks of the host that were running when their runtime died."""
+    errors: list[RuntimeStateError] = []
     for note in pending.notes:
         if "hook_pid" in note and pending.records[0].data.get("boot_id") == processes.boot_id():
             from runstate.linux import hooks  # noqa: PLC0415 - few have them
 
-            hooks.end(ProcessIdentity(note["hook_pid"], note["hook_start"]), lifecycle.deadline)
+            hook = ProcessIdentity(note["hook_pid"], note["hook_start"])
+            try:
+                hooks.end(hook, lifecycle.deadline)
+            except RuntimeStateError as error:
+                errors.append(error)  # it has become another user's, say; the rest goes on
+    return errors
 
 
 def _first_hook(pending: PendingTransition) -> int:

@@ -18,14 +18,15 @@
       |<--------------------------- channel ------------------------|
       |  proceed: it is done                                        |
       |---------------------------- channel ----------------------->|
-      |  ready, or failed(index, errno, text)                       |
+      |  ready (+ hooks that it has run), or failed(index, errno, text)
       |<--------------------------- channel ------------------------|
       |  proceed: init is on record                                 |
       |---------------------------- channel ----------------------->|  waits in the exec fifo
       |
       |  (later, by any process) opens the exec fifo                |
-      |<---------------------------- fifo --------------------------|  "0", then exec: end of
-      |                                                             |  file; or "0failed…"
+      |<---------------------------- fifo --------------------------|  "0", hooks that it runs,
+      |                                                             |  then exec: end of file;
+      |                                                             |  or "failed…" after them
       |  Exited(status)              |  waitid                      |
       |<---------- lifeline ---------|<-----------------------------|
 
@@ -54,6 +55,7 @@ CONSOLE = b"console"
 FAILED = b"failed"
 HOOK = "\0hook\0"  # begins the text of a failure that is a hook's; see unpack_hook_failure
 
+_HOOK_RAN, _HOOK_END = b"\1", b"\2"
 _LENGTH = struct.Struct("=I")
 _FD_SIZE = struct.calcsize("i")
 
@@ -182,6 +184,21 @@ def pack_failure(index: int, errno: int, text: str) -> bytes:
     return b"\0".join(
         (FAILED, str(index).encode(), str(errno).encode(), text.encode("utf-8", "replace"))
     )
+
+
+def pack_hook(name: str, ms: float) -> bytes:
+    """What init says of a hook that it has run: after its `ready`, or in the exec fifo."""
+    return b"%b%b %.3f%b" % (_HOOK_RAN, name.encode(), ms, _HOOK_END)
+
+
+def take_hooks(message: bytes) -> tuple[list[tuple[str, float]], bytes]:
+    """The names and milliseconds of hooks that a message begins with, and what comes then."""
+    found = []
+    while message[:1] == _HOOK_RAN:
+        record, _, message = message[1:].partition(_HOOK_END)
+        name, _, ms = record.partition(b" ")
+        found.append((name.decode(), float(ms)))
+    return found, message
 
 
 def unpack_hook_failure(text: str) -> tuple[str, str, int, int, int, str, str] | None:

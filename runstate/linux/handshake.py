@@ -28,12 +28,14 @@ class Handshake:
     Attributes:
         theirs: The process's end of the channel, to be sent to the zygote and closed.
         console: The master of its terminal, once it has sent one.
+        hooks: The hooks that it has run, and the milliseconds that each took.
     """
 
     def __init__(self) -> None:
         self._channel, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._operations: Sequence[Operation] = ()
         self.console = -1
+        self.hooks: list[tuple[str, float]] = []
 
     def send_plan(self, operations: Sequence[Operation], deadline: float) -> None:
         """Send what the process shall execute; it begins at once.
@@ -83,8 +85,9 @@ class Handshake:
         message = self._receive(doing)
         if message == protocol.CONSOLE and self.console >= 0:
             message = self._receive(doing)
-        if message != expected:
+        if not message.startswith(expected):
             self._raise(message)
+        self.hooks, _ = protocol.take_hooks(message[len(expected) :])
 
     def await_exec(self) -> None:
         """Wait until the process has become its program: its end closes on exec."""
@@ -148,7 +151,7 @@ def _filtered(operations: Sequence[Operation]) -> bool:
 
 def release(
     fifo_path: str, init: ProcessIdentity, operations: Sequence[Operation], deadline: float | None
-) -> None:
+) -> list[tuple[str, float]]:
     """Open the exec fifo, which lets init go on, and wait until it is its program.
 
     Any process may do this, not only the one that has created the container: init holds the
@@ -159,6 +162,9 @@ def release(
         init: The init process.
         operations: The plan's last operations, for the words of an error; may be empty.
         deadline: Seconds to wait; None: for ever.
+
+    Returns:
+        The hooks that it has run meanwhile, and the milliseconds that each took.
 
     Raises:
         InitDied: Init is gone.
@@ -181,8 +187,10 @@ def release(
         os.close(pidfd)
     if message[:1] != protocol.FIFO_BYTE:
         raise InitDied(f"start: init (process {init.pid}) ended before it could start")
-    if len(message) > 1:
-        raise_failure(message[1:], operations)
+    hooks, failure = protocol.take_hooks(message[1:])
+    if failure:
+        raise_failure(failure, operations)
+    return hooks
 
 
 def _read_to_end(fifo: int, pidfd: int, init: ProcessIdentity, deadline: float | None) -> bytes:

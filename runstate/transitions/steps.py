@@ -16,6 +16,7 @@ from runstate.handlers.contract import ability, offers
 from runstate.transitions import exits
 
 if TYPE_CHECKING:
+    from runstate.handlers.contract import Substate
     from runstate.transitions.attempt import Attempt
 
 
@@ -39,6 +40,12 @@ class Step:
     def to_dict(self) -> dict[str, Any]:
         """As JSON, for the journal."""
         return {"step": self.kind, **asdict(self), "does": self.describe()}
+
+
+def _hooks_of(substate: Substate) -> dict[str, Any]:
+    """The hooks that init has run in this step, and the milliseconds that each took."""
+    ran = substate.objects.pop("hooks", None)
+    return {"hooks": ran} if ran else {}
 
 
 @frozen
@@ -80,7 +87,7 @@ class RunSubstate(Step):
         """See Step."""
         substate = attempt.handlers[self.room].run(attempt.context)
         attempt.context.substates[self.room] = substate
-        return {"options": exits.unstructure(substate.options)}
+        return {"options": exits.unstructure(substate.options), **_hooks_of(substate)}
 
 
 @frozen
@@ -142,7 +149,7 @@ class FinishExec(Step):
         """See Step."""
         finish = ability(attempt.handlers, "finish", attempt.context)
         substate = attempt.context.substates["exec"] = finish(attempt.context)
-        return {"options": exits.unstructure(substate.options)}
+        return {"options": exits.unstructure(substate.options), **_hooks_of(substate)}
 
 
 @frozen
@@ -175,8 +182,8 @@ class ReleaseInit(Step):
 
     def act(self, attempt: Attempt) -> dict[str, Any]:
         """See Step."""
-        ability(attempt.handlers, "release", attempt.context)(attempt.context)
-        return {}
+        ran = ability(attempt.handlers, "release", attempt.context)(attempt.context)
+        return {"hooks": ran} if ran else {}
 
 
 @frozen

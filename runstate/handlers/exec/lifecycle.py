@@ -93,6 +93,7 @@ def await_ready(shake: Handshake, context: HandlerContext) -> None:
     with hooks.inside(context):
         shake.await_ready()
     shake.allow(context.deadline)
+    context.substates["exec"].objects["hooks"] = shake.hooks
 
 
 def waiting(context: HandlerContext) -> bool:
@@ -104,21 +105,22 @@ def waiting(context: HandlerContext) -> bool:
     )
 
 
-def release(context: HandlerContext) -> None:
-    """Let init become the program; returns when it has."""
+def release(context: HandlerContext) -> list[tuple[str, float]]:
+    """Let init become the program; returns, when it has, the hooks that it has run before."""
     if context.init is None:
         raise NoProcessOps(f"start container {context.id!r}: it has no init process")
     plan = context.substates["exec"].objects.get("plan", ())
     path = f"{context.directory}/{FIFO}"
     if context.config.hooks is None:
-        handshake.release(path, context.init, plan, context.deadline)
+        ran = handshake.release(path, context.init, plan, context.deadline)
     else:
         from runstate.handlers import hooks  # noqa: PLC0415 - few have them
 
         patience = hooks.patience(context.config, hooks.START_CONTAINER, context.deadline)
         with hooks.inside(context):
-            handshake.release(path, context.init, plan, patience)
+            ran = handshake.release(path, context.init, plan, patience)
     remove_fifo(context.directory)
+    return ran
 
 
 def signal(context: HandlerContext, number: int) -> None:

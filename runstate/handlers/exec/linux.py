@@ -383,9 +383,10 @@ class LinuxExec:
             index = context.descriptor(namespaces.MOUNT)
             plan.append(operations.join_namespaces(index, kernel.CLONE_NEWNS))
         plan += context.operations()
-        names = [operation.name for operation in plan]
-        place = names.index("pivot_root") if "pivot_root" in names else len(plan)
-        plan[place:place] = lifecycle.before_pivot(context)
+        if context.meets_host or config.hooks is not None:
+            names = [operation.name for operation in plan]
+            place = names.index("pivot_root") if "pivot_root" in names else len(plan)
+            plan[place:place] = lifecycle.before_pivot(context)
         if config.hostname:
             plan.append(operations.sethostname(config.hostname))
         if config.domainname:

@@ -43,6 +43,7 @@ class Init:
         arrived: Whether this process is in its working directory.
         executable: The program's path, once it is found.
         home: The value of $HOME where the configuration has none, once it is found.
+        hooks: What the engine is told of hooks that have run, with the news that init is ready.
         program: What execve(2) takes, once it is prepared.
     """
 
@@ -56,6 +57,7 @@ class Init:
         self.arrived = False
         self.executable = ""
         self.home = ""
+        self.hooks = b""
         self.program: Program = (b"", None, None)
 
     def report(self, message: bytes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _signal as signal  # type: ignore[import-not-found]  # signal wraps it in enums
 import errno
 import os
+import time
 
 from runstate.init import kernel, protocol
 from runstate.init.attending import ALONE, LATE, attend, holding
@@ -29,7 +30,7 @@ _REPORTED = 1500  # bytes of an output, so that a report fits into a page of the
 
 def create_container_hook(init: Init, hook: Hook, state: tuple[str, str], bundle: str) -> None:
     """Run a hook before pivot_root: its path is the host's, its place the rootfs."""
-    _run(init, hook, state, bundle)
+    init.hooks += _run(init, hook, state, bundle)
 
 
 def start_container_hook(init: Init, hook: Hook, state: tuple[str, str], as_program: bool) -> None:
@@ -40,7 +41,10 @@ def start_container_hook(init: Init, hook: Hook, state: tuple[str, str], as_prog
     environment = hook[3]
     if as_program and init.home and not environment.get("HOME"):
         environment["HOME"] = init.home
-    _run(init, hook, state, "")
+    told = _run(init, hook, state, "")
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    init.report(told)  # whoever has opened the fifo may be gone
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def become_hook(_init: Init, hook: Hook, directory: str, mask: int) -> None:
@@ -54,7 +58,9 @@ def become_hook(_init: Init, hook: Hook, directory: str, mask: int) -> None:
     os.execve(path, arguments, environment)  # noqa: S606 - a shell is not wanted
 
 
-def _run(init: Init, hook: Hook, state: tuple[str, str], bundle: str) -> None:
+def _run(init: Init, hook: Hook, state: tuple[str, str], bundle: str) -> bytes:
+    """Run it to its end; what is to be told of it."""
+    started = time.monotonic()
     timeout = hook[4]
     outputs: list[int] = []
     fds: list[int] = []
@@ -85,6 +91,7 @@ def _run(init: Init, hook: Hook, state: tuple[str, str], bundle: str) -> None:
         numbers = (int(failure or 0), status, timeout if how == LATE else 0)
         fields = (hook[0], hook[1], *map(str, numbers), _text(err), _text(out))
         raise OperationError(0, protocol.HOOK + "\0".join(fields))
+    return protocol.pack_hook(hook[0], (time.monotonic() - started) * 1000)
 
 
 def _attend(

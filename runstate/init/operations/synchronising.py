@@ -31,7 +31,7 @@ def on_record(init: Init, keep_channel: bool) -> None:
     A process that nobody has to start keeps the channel: its closing on exec is the news that
     the program runs, and a failing exec can still be told.
     """
-    init.channel.send(protocol.READY)
+    init.channel.send(protocol.READY + init.hooks)
     if init.channel.recv(1) != protocol.PROCEED:
         os._exit(1)
     if not keep_channel:
