@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runstate import DEVNULL, Config
+from runstate import DEVNULL, Config, Factory
 from runstate.errors import ConfigInvalid, OperationFailed, TransitionVetoed
 from tests import host
 from tests.network.conftest import Inside, ip, link, names
@@ -266,3 +266,20 @@ def test_a_name_that_is_taken_in_the_meantime_is_named(config, linux_factory, br
     assert names() == {"lo", bridge, "to-box", "somebody-s"}
     ip("link del to-box")
     ip(f"link del {bridge}")
+
+
+def test_a_container_whose_state_names_the_handler_by_its_old_name_is_found_and_destroyed(
+    config, start, linux_factory
+):
+    container = start(config())
+    path = f"{linux_factory.root}/{container.id}/state.json"
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    assert text.count('"interfaces"') == 1
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace('"interfaces"', '"loopback"'))
+    found = Factory(linux_factory.root, "linux").load(container.id)
+    assert found.state.network.handler == "loopback"
+    assert set(found.stats().network) == {"lo"}
+    found.destroy(force=True)
+    assert host.files(linux_factory.root) == []
