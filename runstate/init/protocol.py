@@ -168,7 +168,12 @@ def _receive_exactly(channel: socket, size: int) -> bytes | None:
 
 def send_console(channel: socket, master: int) -> None:
     """Init's side: the master of its terminal."""
-    channel.sendmsg([CONSOLE], [_rights([master])])
+    send_descriptors(channel, CONSOLE, [master])
+
+
+def send_descriptors(channel: socket, message: bytes, fds: list[int]) -> None:
+    """A message with descriptors."""
+    channel.sendmsg([message], [_rights(fds)])
 
 
 def receive_report(channel: socket) -> tuple[bytes, list[int]]:

@@ -1,4 +1,4 @@
-"""Mounts whose ids are mapped (mount_setattr(2), ID-mapped mounts), made on the host's side.
+"""User namespaces for mounts whose ids are mapped (mount_setattr(2), ID-mapped mounts).
 
 The kernel takes the mapping from a user namespace. One with a mapping of one's own has to be
 made for it, by a process that lives no longer than that takes.
@@ -6,12 +6,11 @@ made for it, by a process that lives no longer than that takes.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from typing import TYPE_CHECKING
 
-from runstate.errors import OperationFailed, explain_errno
+from runstate.errors import OperationFailed
 from runstate.init import kernel
 from runstate.linux import launcher
 
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     Mapping = Iterable[tuple[int, int, int]]
-
-_NO_SUCH_FILE_SYSTEM = (
-    "its file system, or one that is mounted below it, maps no ids on this kernel, or does so"
-    " already"
-)
 
 
 def user_namespace(uids: Mapping, gids: Mapping, deadline: float) -> int:
@@ -68,39 +62,3 @@ def _write_map(pid: int, name: str, mapping: Mapping) -> None:
         raise OperationFailed.from_os_error(
             f"map ids of a mount: {name} {said!r}", error
         ) from error
-
-
-def open_tree(source: str, *, recursive: bool) -> int:
-    """A detached copy of a mount, with what is mounted below it or without.
-
-    Raises:
-        OperationFailed: There is no such path, or the kernel refuses.
-    """
-    flags = kernel.OPEN_TREE_CLONE | (kernel.AT_RECURSIVE if recursive else 0)
-    try:
-        return kernel.open_tree(kernel.AT_FDCWD, source, flags)
-    except OSError as error:
-        raise OperationFailed.from_os_error(f"open {source} to bind it", error) from error
-
-
-def map_ids(tree: int, userns: int, source: str, *, recursive: bool) -> None:
-    """Map the ids of a detached mount.
-
-    Args:
-        tree: What ``open_tree`` gave.
-        userns: A descriptor of the user namespace whose mappings it gets.
-        source: Its path, for the words of an error.
-        recursive: Whether what is mounted below is mapped as well.
-
-    Raises:
-        OperationFailed: A file system cannot do it.
-    """
-    try:
-        kernel.mount_setattr(
-            tree, attr_set=kernel.MOUNT_ATTR_IDMAP, userns=userns, recursive=recursive
-        )
-    except OSError as error:
-        reason = explain_errno(error.errno)
-        if error.errno in (errno.EINVAL, errno.EPERM):
-            reason = f"{reason}: {_NO_SUCH_FILE_SYSTEM}"
-        raise OperationFailed(f"map the ids of a mount of {source}", reason, error.errno) from error

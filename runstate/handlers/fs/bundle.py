@@ -52,8 +52,8 @@ class BundleFilesystem:
         problems = self.check(context)
         if problems:
             raise ConfigInvalid(problems[0], problems)
-        prepare_mounts(context)
-        return Substate(BundleOptions(self._rootfs(context)))
+        prepared = prepare_mounts(context)
+        return Substate(BundleOptions(self._rootfs(context)), prepared)
 
     def run(self, context: HandlerContext) -> Substate:
         """The mounts, for init to make."""

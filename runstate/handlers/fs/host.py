@@ -76,7 +76,7 @@ class HostFilesystem:
 
     def create(self, context: HandlerContext) -> Substate:
         """Make the mount point."""
-        prepare_mounts(context)
+        prepared = prepare_mounts(context)
         options = self._options(context)
         try:
             os.mkdir(options.mount_point, 0o755)
@@ -86,7 +86,7 @@ class HostFilesystem:
             raise OperationFailed.from_os_error(
                 f"make the mount point {options.mount_point}", error
             ) from error
-        return Substate(options)
+        return Substate(options, prepared)
 
     def run(self, context: HandlerContext) -> Substate:
         """The overlay and the mounts, for init to make."""

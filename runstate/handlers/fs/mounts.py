@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runstate.config.validation import namespace_types
 from runstate.init import kernel
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from runstate.handlers.contract import HandlerContext
     from runstate.linux.mounts import MountOptions
     from runstate.linux.operations import Operation
+
+DESCRIPTOR = "trees"
+"""What the socket to the process that opens bind mounts is called among the descriptors."""
 
 # SELinux cannot label these (runc's own rule).
 _UNLABELLED = ("proc", "sysfs")
@@ -95,12 +98,26 @@ def _missing_sources(context: HandlerContext) -> list[str]:
     return found
 
 
-def prepare_mounts(context: HandlerContext) -> None:
-    """Open for init what it cannot open by itself."""
-    if needs_host(context.config):
-        from runstate.handlers.fs import sources  # noqa: PLC0415 - few need it
+def prepare_mounts(context: HandlerContext) -> dict[str, Any]:
+    """Have opened for init what it cannot open by itself; the objects of the substate."""
+    if not needs_host(context.config):
+        return {}
+    from runstate.handlers.fs import sources  # noqa: PLC0415 - few need it
 
-        sources.open_sources(context)
+    found = sources.open_sources(context)
+    return {DESCRIPTOR: found} if found else {}
+
+
+def _prepared(context: HandlerContext) -> tuple[int, ...]:
+    """Which mounts were opened for init; in a mere preview, which are sure to be."""
+    substate = context.substates.get("fs")
+    if substate is not None:
+        return tuple(substate.objects.get(DESCRIPTOR, ()))
+    return tuple(
+        index
+        for index, mount in enumerate(context.config.mounts)
+        if maps_ids(mount, parse_options(mount.options))
+    )
 
 
 def binds_dev(config: Config) -> bool:
@@ -118,13 +135,19 @@ def compile_mounts(context: HandlerContext) -> tuple[list[Operation], list[str]]
     """
     compiled: list[Operation] = []
     late: list[str] = []
+    prepared = _prepared(context)
+    if prepared:
+        from runstate.linux.operations.trees import fetch_trees  # noqa: PLC0415 - rare
+
+        paths = [source_of(context, context.config.mounts[index]) for index in prepared]
+        compiled.append(fetch_trees(context.descriptor(DESCRIPTOR), prepared, paths))
     for index, mount in enumerate(context.config.mounts):
         options = parse_options(mount.options)
         target = target_of(mount)
         if options.flags & kernel.MS_REMOUNT:
             compiled.append(_change(mount, target, options))
         elif is_bind(mount, options):
-            compiled.append(_bind(context, index, target, options))
+            compiled.append(_bind(context, index, target, options, fetched=index in prepared))
         elif mount.type in ("cgroup", "cgroup2"):
             from runstate.handlers.fs.cgroup_mounts import (  # noqa: PLC0415 - not all have one
                 compile_cgroup_mount,
@@ -198,19 +221,18 @@ def _change(mount: Mount, target: str, options: MountOptions) -> Operation:
     return set_attributes(target, options.attributes(), below, options.propagation)
 
 
-def _bind(context: HandlerContext, index: int, target: str, options: MountOptions) -> Operation:
-    mount = context.config.mounts[index]
-    source = source_of(context, mount)
+def _bind(
+    context: HandlerContext, index: int, target: str, options: MountOptions, *, fetched: bool
+) -> Operation:
+    source = source_of(context, context.config.mounts[index])
     recursive = bool(options.flags & kernel.MS_REC)
-    name = descriptor_name(index)
-    by_engine = maps_ids(mount, options) or name in context.descriptors
-    if any(options.below) or by_engine:
+    if any(options.below) or fetched:
         from runstate.linux.operations.trees import bind_tree  # noqa: PLC0415 - few have one
 
         return bind_tree(
             source,
             target,
-            descriptor=context.descriptor(name) if by_engine else None,
+            mount=index if fetched else None,
             recursive=recursive,
             attributes=options.attributes(),
             below=attributes_of(*options.below),
@@ -225,8 +247,3 @@ def _bind(context: HandlerContext, index: int, target: str, options: MountOption
         cleared=cleared,
         propagation=options.propagation,
     )
-
-
-def descriptor_name(index: int) -> str:
-    """What the engine's tree of a bind mount is called among the context's descriptors."""
-    return f"mounts[{index}]"

@@ -1,12 +1,14 @@
 """Bind mounts that only the host can prepare: with mapped ids, or of what is out of reach.
 
 Init may not map the ids of a mount where it is in a user namespace, and may not go where the
-container's root may not. So the engine makes a detached tree of the source, and hands it over.
+container's root may not. So a process with the engine's rights waits for init to have its
+mount namespace, opens the trees in it, and hands them over (``init.operations.trees``).
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -15,10 +17,12 @@ from attrs import frozen
 
 from runstate.config.problems import json_path
 from runstate.errors import OperationFailed
-from runstate.handlers.fs.mounts import descriptor_name, is_bind, maps_ids, source_of
+from runstate.handlers.fs.mounts import DESCRIPTOR, is_bind, maps_ids, source_of
 from runstate.init import kernel
-from runstate.linux import idmapped
+from runstate.linux import idmapped, launcher
+from runstate.linux.handshake import Handshake
 from runstate.linux.mounts import parse_options
+from runstate.linux.operations.trees import serve_trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,15 +30,6 @@ if TYPE_CHECKING:
     from runstate.config import Config, Mount
     from runstate.config.linux import IDMapping
     from runstate.handlers.contract import HandlerContext
-    from runstate.linux.mounts import MountOptions
-
-# What the kernel locks in the mounts of a less privileged namespace (mount_namespaces(7)).
-_LOCKED = (
-    (kernel.MS_RDONLY, os.ST_RDONLY, "ro"),
-    (kernel.MS_NOSUID, os.ST_NOSUID, "nosuid"),
-    (kernel.MS_NODEV, os.ST_NODEV, "nodev"),
-    (kernel.MS_NOEXEC, os.ST_NOEXEC, "noexec"),
-)
 
 
 @frozen
@@ -69,32 +64,55 @@ def problems(context: HandlerContext) -> list[str]:
     ]
 
 
-def open_sources(context: HandlerContext) -> None:
-    """Put a tree of each bind mount that needs one among the context's descriptors."""
-    config = context.config
-    ids = _ids_of(config) if os.geteuid() == 0 else None
+def open_sources(context: HandlerContext) -> tuple[int, ...]:
+    """Start what opens the bind mounts that init cannot open; which mounts they are."""
+    ids = _ids_of(context.config) if os.geteuid() == 0 else None
     namespaces: dict[object, int] = {}
+    found = []
+    wanted = []
     try:
-        for index, mount in enumerate(config.mounts):
+        for index, mount in enumerate(context.config.mounts):
             options = parse_options(mount.options)
             if not is_bind(mount, options) or options.flags & kernel.MS_REMOUNT:
                 continue
             maps = maps_ids(mount, options)
-            source = source_of(context, mount)
+            source = os.path.abspath(source_of(context, mount))
             if not maps and (ids is None or _in_reach(ids, source)):
                 continue
-            recursive = bool(options.flags & kernel.MS_REC)
-            tree = idmapped.open_tree(source, recursive=recursive)
-            context.descriptors[descriptor_name(index)] = tree
-            if ids is not None:
-                _keep_locked(tree, source, options)
+            userns = -1
             if maps:
-                deep = bool(options.idmap & kernel.MS_REC)
-                userns = _namespace_for(context, mount, namespaces)
-                idmapped.map_ids(tree, userns, source, recursive=deep)
+                key = _namespace_for(context, mount, namespaces)
+                userns = 1 + list(namespaces).index(key)
+            recursive, deep = options.flags & kernel.MS_REC, options.idmap & kernel.MS_REC
+            found.append(index)
+            wanted.append((source, bool(recursive), userns, bool(deep)))
+        if wanted:
+            _serve(context, wanted, list(namespaces.values()))
     finally:
         for fd in namespaces.values():
             os.close(fd)
+    return tuple(found)
+
+
+def _serve(
+    context: HandlerContext, wanted: list[tuple[str, bool, int, bool]], namespaces: list[int]
+) -> None:
+    """Start the process that opens the trees; it ends by itself, at the latest with init."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    context.descriptors[DESCRIPTOR] = theirs.detach()
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    handshake = Handshake()
+    try:
+        child = launcher.get().launch(
+            handshake.theirs, (null, null, null), extras=[ours.fileno(), *namespaces]
+        )
+        handshake.theirs.close()
+        handshake.send_plan([serve_trees(0, wanted, context.deadline)], context.deadline)
+        child.close()
+    finally:
+        os.close(null)
+        ours.close()
+        handshake.close()
 
 
 def _in_reach(ids: _Ids, source: str) -> bool:
@@ -112,20 +130,8 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _keep_locked(tree: int, source: str, options: MountOptions) -> None:
-    """Refuse to take away what init could not take away by itself."""
-    flags = os.statvfs(tree).f_flag
-    for cleared, set_, name in _LOCKED:
-        if options.cleared & cleared and flags & set_:
-            raise OperationFailed(
-                f"bind {source}",
-                f"it is mounted {name} on the host, and a container in a user namespace may not"
-                " change that",
-            )
-
-
-def _namespace_for(context: HandlerContext, mount: Mount, made: dict[object, int]) -> int:
-    """The user namespace that a mount's ids are mapped by."""
+def _namespace_for(context: HandlerContext, mount: Mount, made: dict[object, int]) -> object:
+    """Which of the user namespaces a mount's ids are mapped by; made if it is not there."""
     linux = context.config.linux
     uids, gids = mount.uid_mappings, mount.gid_mappings
     if not uids and linux is not None:
@@ -133,12 +139,12 @@ def _namespace_for(context: HandlerContext, mount: Mount, made: dict[object, int
         if path is not None:
             if path not in made:
                 made[path] = _open_namespace(path)
-            return made[path]
+            return path
         uids, gids = linux.uid_mappings, linux.gid_mappings
     key = (_triples(uids), _triples(gids))
     if key not in made:
         made[key] = idmapped.user_namespace(*key, context.deadline)
-    return made[key]
+    return key
 
 
 def _open_namespace(path: str) -> int:

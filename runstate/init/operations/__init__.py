@@ -79,6 +79,8 @@ OPERATIONS: dict[Any, Callable[..., None]] = {
 
 RARE: dict[str, str] = {
     "bind_tree": "trees",
+    "fetch_trees": "trees",
+    "serve_trees": "trees",
     "mount_sysfs": "trees",
     "mount_tmpfs": "tmpfs",
     "set_attributes": "trees",

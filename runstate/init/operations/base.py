@@ -38,6 +38,7 @@ class Init:
         extras: The further descriptors that the engine sent, by index.
         unshared: The CLONE_NEW* that a spare child has made in advance.
         rootfs: The rootfs's directory, once ``enter_rootfs_mount`` has made it a mount.
+        trees: What another process has opened for bind mounts, by mount (``trees``).
         fifo: The exec fifo's write end, once someone has opened the other.
         proc: /proc/self/fd, for opening the fifo when the host's /proc is out of sight.
         arrived: Whether this process is in its working directory.
@@ -52,6 +53,7 @@ class Init:
         self.extras = extras
         self.unshared = unshared
         self.rootfs = -1
+        self.trees: dict[int, int] = {}
         self.fifo = -1
         self.proc = -1
         self.arrived = False

@@ -1,11 +1,26 @@
-"""Mounts that need more than mount(2): trees from the host's side, attributes all the way down."""
+"""Mounts that need more than mount(2): fetched trees, and attributes all the way down.
+
+What init may not open or map the ids of, in a user namespace, a process with the engine's own
+rights does for it. It does so in init's mount namespace, where what the kernel has locked (a
+``nosuid``, a ``ro`` of the host's) stays locked, and where no mount is the host's peer unless
+the configuration says so.
+
+::
+
+    init                                            the process that serves
+      |  its mount namespace                          |
+      |---------------------------------------------->|  setns, open_tree, mount_setattr
+      |  trees, or failed(index, errno, text)         |
+      |<----------------------------------------------|  ends
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+from _socket import socket
 
-from runstate.init import kernel
+from runstate.init import kernel, protocol
 from runstate.init.operations.base import DIRECTORY, OperationError
 from runstate.init.operations.mounts import attach, mount_on, propagate
 
@@ -21,6 +36,70 @@ _HIDDEN = (
 )
 
 
+def fetch_trees(init: Init, index: int, mounts: tuple[int, ...], _paths: list[str]) -> None:
+    """Have the trees of these mounts opened, by the process at the other end of a descriptor."""
+    sock = socket(fileno=init.extras[index])
+    namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    protocol.send_descriptors(sock, protocol.MEETING, [namespace])
+    os.close(namespace)
+    answer, trees = protocol.receive_report(sock)
+    sock.close()
+    failure = protocol.unpack_failure(answer)
+    if failure is not None:
+        raise OperationError(failure[1], failure[2])
+    if len(trees) != len(mounts):
+        raise OperationError(errno.ECHILD, "the process that was to open them has ended")
+    init.trees = dict(zip(mounts, trees, strict=True))
+
+
+def serve_trees(
+    init: Init, index: int, wanted: list[tuple[str, bool, int, bool]], most: float
+) -> None:
+    """Open trees for an init, in its mount namespace, and end.
+
+    Args:
+        init: This process.
+        index: Which descriptor leads to init.
+        wanted: Of each tree its path, whether what is mounted below comes along, which of the
+            descriptors is the user namespace that its ids are mapped by (or -1), and whether
+            those of what is mounted below are mapped, too.
+        most: Seconds to wait for init.
+    """
+    sock = socket(fileno=init.extras[index])
+    sock.settimeout(most)
+    _, namespaces = protocol.receive_report(sock)
+    if not namespaces:
+        return  # it ended before it came here
+    try:
+        kernel.setns(namespaces[0], kernel.CLONE_NEWNS)
+        trees = [_open(init, *tree) for tree in wanted]
+    except OSError as error:
+        sock.send(protocol.pack_failure(0, error.errno or 0, str(error.filename or "")))
+    except OperationError as error:
+        sock.send(protocol.pack_failure(0, error.errno, error.text))
+    else:
+        protocol.send_descriptors(sock, protocol.READY, trees)
+
+
+def _open(init: Init, path: str, recursive: bool, userns: int, deep: bool) -> int:
+    flags = kernel.OPEN_TREE_CLONE | (kernel.AT_RECURSIVE if recursive else 0)
+    tree = kernel.open_tree(kernel.AT_FDCWD, path, flags)
+    if userns >= 0:
+        try:
+            kernel.mount_setattr(
+                tree,
+                attr_set=kernel.MOUNT_ATTR_IDMAP,
+                userns=init.extras[userns],
+                recursive=deep,
+            )
+        except OSError as error:
+            why = f"the ids of a mount of {path} cannot be mapped"
+            if error.errno in (errno.EINVAL, errno.EPERM):
+                why += ": its file system, or one below it, does not do that, or does so already"
+            raise OperationError(error.errno or 0, why) from error
+    return tree
+
+
 def bind_tree(
     init: Init,
     source: str | int,
@@ -31,11 +110,11 @@ def bind_tree(
     propagation: tuple[int, ...],
     _path: str,
 ) -> None:
-    """A bind mount whose attributes reach what is mounted below it, or whose tree is the engine's.
+    """A bind mount whose attributes reach what is mounted below it, or whose tree was fetched.
 
     Args:
         init: This process.
-        source: A path of the host's; or which of the engine's descriptors is the tree.
+        source: A path of the host's; or which mount of the configuration it is the tree of.
         target: Where, inside the rootfs.
         recursive: Whether what is mounted below the source comes along.
         attributes: MOUNT_ATTR_* to set and to clear, of the topmost mount.
@@ -44,7 +123,7 @@ def bind_tree(
         _path: The source's, for the words of an error.
     """
     if isinstance(source, int):
-        tree = init.extras[source]
+        tree = init.trees.pop(source)
     else:
         flags = kernel.OPEN_TREE_CLONE | (kernel.AT_RECURSIVE if recursive else 0)
         tree = kernel.open_tree(kernel.AT_FDCWD, source, flags)

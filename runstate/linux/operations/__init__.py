@@ -142,6 +142,8 @@ WORDS: dict[str, Callable[..., str]] = {
 
 RARE: dict[str, str] = {
     "bind_tree": "trees",
+    "fetch_trees": "trees",
+    "serve_trees": "trees",
     "mount_sysfs": "trees",
     "mount_tmpfs": "tmpfs",
     "set_attributes": "trees",

@@ -1,4 +1,4 @@
-"""Mounts that need more than mount(2): trees from the host's side, attributes all the way down."""
+"""Mounts that need more than mount(2): fetched trees, and attributes all the way down."""
 
 from __future__ import annotations
 
@@ -9,21 +9,33 @@ from runstate.linux.operations.base import Operation
 from runstate.linux.operations.mounts import attribute_words, mount_words, propagation_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+
+def fetch_trees(index: int, mounts: Iterable[int], paths: Iterable[str]) -> Operation:
+    """Trees of bind mounts, from a process with the engine's rights."""
+    return Operation("fetch_trees", (index, tuple(mounts), list(paths)))
+
+
+def serve_trees(
+    index: int, wanted: Iterable[tuple[str, bool, int, bool]], seconds: float
+) -> Operation:
+    """Open trees for an init, and end."""
+    return Operation("serve_trees", (index, list(wanted), seconds))
 
 
 def bind_tree(
     source: str,
     target: str,
     *,
-    descriptor: int | None = None,
+    mount: int | None = None,
     recursive: bool = False,
     attributes: tuple[int, int] = (0, 0),
     below: tuple[int, int] = (0, 0),
     propagation: tuple[int, ...] = (),
 ) -> Operation:
-    """A bind mount of a host path, or of the tree that the engine has made of it."""
-    tree = source if descriptor is None else descriptor
+    """A bind mount of a host path, or of the tree that was fetched for a mount."""
+    tree = source if mount is None else mount
     return Operation("bind_tree", (tree, target, recursive, attributes, below, propagation, source))
 
 
@@ -59,7 +71,7 @@ def _bind_words(
     source: str,
 ) -> str:
     words = f"bind {source} on {target}" + (", with what is mounted below" if recursive else "")
-    words += "" if isinstance(tree, str) else ", as the engine has opened it"
+    words += "" if isinstance(tree, str) else ", as the engine's side has opened it"
     return words + _changes(attributes, below) + propagation_words(propagation)
 
 
@@ -69,6 +81,14 @@ def _changes(attributes: tuple[int, int], below: tuple[int, int]) -> str:
 
 
 WORDS: dict[str, Callable[..., str]] = {
+    "fetch_trees": (
+        lambda _index, _mounts, paths: f"have the engine's side open {', '.join(paths)}"
+    ),
+    "serve_trees": (
+        lambda _index, wanted, _seconds: (
+            f"open {', '.join(path for path, *_ in wanted)} in init's mount namespace"
+        )
+    ),
     "bind_tree": _bind_words,
     "set_attributes": (
         lambda target, attributes, below, propagation: (
