@@ -83,6 +83,9 @@ def check_mounts(context: HandlerContext) -> list[str]:
 
 def _missing_sources(context: HandlerContext) -> list[str]:
     """The bind mounts of what is not there."""
+    linux = context.config.linux
+    if linux is None or any(n.type == "mount" and n.path for n in linux.namespaces):
+        return []  # in another mount namespace there are other things
     found = []
     for index, mount in enumerate(context.config.mounts):
         binds = mount.type == "bind" or "bind" in mount.options or "rbind" in mount.options
