@@ -117,8 +117,8 @@ def test_tmpcopyup_copies_what_the_tmpfs_covers(boxes, own_rootfs):
     top = own_rootfs / "data"
     (top / "inner").mkdir(parents=True)
     (top / "inner" / "file").write_text("text")
-    (top / "inner" / "file").chmod(0o4711)
     os.chown(top / "inner" / "file", 3, 4)
+    (top / "inner" / "file").chmod(0o4711)
     os.utime(top / "inner" / "file", (7, 7))
     (top / "link").symlink_to("/etc/passwd")
     os.mkfifo(top / "fifo", 0o640)

@@ -48,9 +48,8 @@ def mount_tmpfs(
         # What is opened from the covered directory's own descriptor is what it covers.
         old = os.open(".", _LIST, dir_fd=below)
         new = os.open(".", _LIST, dir_fd=above)
-        found = os.fstat(old)
         if "uid=" not in data and "gid=" not in data:
-            os.fchown(new, found.st_uid, found.st_gid)
+            _give(".", new, os.fstat(old))
         _copy_entries(old, new)
         os.close(new)
     os.close(below)
@@ -69,12 +68,12 @@ def _copy_entries(old: int, new: int) -> None:
             os.mkdir(name, 0o700, dir_fd=new)
             made = os.open(name, _LIST, dir_fd=new)
             _copy_entries(os.open(name, _LIST, dir_fd=old), made)
-            _finish(made, found)
+            _finish(name, new, made, found)
         elif stat.S_ISREG(mode):
             _copy_file(name, old, new, found)
         elif stat.S_ISLNK(mode):
             os.symlink(os.readlink(name, dir_fd=old), name, dir_fd=new)
-            os.chown(name, found.st_uid, found.st_gid, dir_fd=new, follow_symlinks=False)
+            _give(name, new, found)
         elif not stat.S_ISSOCK(mode):  # a socket without its process is nothing
             _make_node(name, new, found)
     os.close(old)
@@ -87,7 +86,7 @@ def _copy_file(name: str, old: int, new: int, found: os.stat_result) -> None:
         while chunk:
             chunk = chunk[os.write(copy, chunk) :]
     os.close(source)
-    _finish(copy, found)
+    _finish(name, new, copy, found)
 
 
 def _make_node(name: str, new: int, found: os.stat_result) -> None:
@@ -97,12 +96,21 @@ def _make_node(name: str, new: int, found: os.stat_result) -> None:
         if error.errno == errno.EPERM:
             return  # a device in a user namespace, where it could not be used either
         raise
-    os.chown(name, found.st_uid, found.st_gid, dir_fd=new, follow_symlinks=False)
+    _give(name, new, found)
 
 
-def _finish(made: int, found: os.stat_result) -> None:
+def _give(name: str, directory: int, found: os.stat_result) -> None:
+    """Let the copy have the original's owner; one who has no id here leaves it to root."""
+    try:
+        os.chown(name, found.st_uid, found.st_gid, dir_fd=directory, follow_symlinks=False)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+
+
+def _finish(name: str, directory: int, made: int, found: os.stat_result) -> None:
     """Owner before mode, because a change of owner takes the set-id bits away (chown(2))."""
-    os.fchown(made, found.st_uid, found.st_gid)
+    _give(name, directory, found)
     os.fchmod(made, stat.S_IMODE(found.st_mode))
     os.utime(fd_path(made), ns=(found.st_atime_ns, found.st_mtime_ns))
     os.close(made)
