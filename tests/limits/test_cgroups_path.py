@@ -12,7 +12,7 @@ from runstate import PIPE
 from runstate.errors import ConfigInvalid, NotSupported
 from runstate.linux.cgroups.layout import parse_own_paths
 from tests import host
-from tests.limits.conftest import with_resources
+from tests.limits.conftest import require, with_resources
 
 pytestmark = pytest.mark.root
 MIB = 1 << 20
@@ -43,6 +43,17 @@ def test_an_absolute_path_starts_at_the_top_of_each_hierarchy(limiter, layout, n
     for hierarchy in layout.legacy:
         for controller in hierarchy.names:
             assert own[controller] == f"/{name}/deep/er"
+    if layout.mode == "unified":
+        assert own[""] == f"/{name}/deep/er"
+    container.destroy(force=True)
+
+
+def test_controllers_of_version_2_are_handed_down_to_where_a_limit_needs_them(limiter, name):
+    require("memory.max")
+    resources = {"memory": {"limit": 64 * MIB}, "pids": {"limit": 99}}
+    container = limiter.running(resources, cgroupsPath=f"/{name}/deep/er")
+    assert limiter.read(container, "memory.max") == str(64 * MIB)
+    assert limiter.read(container, "pids.max") == "99"
     container.destroy(force=True)
 
 
@@ -52,6 +63,9 @@ def test_a_relative_path_starts_where_the_runtime_is(limiter, layout, name):
     for hierarchy in layout.legacy:
         for controller in hierarchy.names:
             assert own[controller] == f"{ours[controller].rstrip('/')}/{name}/inner"
+    if layout.mode == "unified":
+        # Beside it: a cgroup with processes can hand no controllers to those below.
+        assert own[""] == f"{os.path.dirname(ours['']).rstrip('/')}/{name}/inner"
     container.destroy(force=True)
 
 
@@ -66,16 +80,15 @@ def test_the_same_path_leads_to_the_same_place_again(limiter, name):
 
 @pytest.fixture
 def existing(layout, name):
-    """A cgroup that is there already, in each version 1 hierarchy."""
-    directories = [f"{hierarchy.mount_point}/{name}" for hierarchy in layout.legacy]
-    if not directories:
-        pytest.skip("this host has no version 1 hierarchies")
+    """A cgroup that is there already, in each hierarchy that containers live in."""
+    hierarchies = layout.legacy or (layout.unified,)
+    directories = [f"{hierarchy.mount_point}/{name}" for hierarchy in hierarchies]
     for directory in directories:
         os.mkdir(directory)
     yield {
         controller: directory
-        for hierarchy, directory in zip(layout.legacy, directories, strict=True)
-        for controller in hierarchy.names
+        for hierarchy, directory in zip(hierarchies, directories, strict=True)
+        for controller in hierarchy.names or ("freezer",)
     }
     for directory in directories:
         if os.path.exists(directory):
@@ -83,11 +96,11 @@ def existing(layout, name):
 
 
 def test_a_cgroup_that_is_there_and_empty_is_used(limiter, existing, name):
-    with open(f"{existing['pids']}/pids.max", "w") as file:
-        file.write("77")
+    before = {directory: os.stat(directory).st_ino for directory in existing.values()}
     container = limiter.running({"memory": {"limit": 64 * MIB}}, cgroupsPath=f"/{name}")
-    assert limiter.read(container, "pids.max") == "77"
-    assert limiter.read(container, "memory.limit_in_bytes") == str(64 * MIB)
+    paths = container.state.exec.options["cgroup_paths"].values()
+    assert {path: os.stat(path).st_ino for path in paths} == before
+    assert container.stats().cgroup.memory.limit == 64 * MIB
     container.destroy(force=True)
 
 
@@ -102,8 +115,10 @@ def test_a_cgroup_with_processes_is_refused_and_they_live_on(limiter, existing, 
 
 
 def test_a_frozen_cgroup_is_refused_and_not_waited_for(limiter, existing, name):
-    with open(f"{existing['freezer']}/freezer.state", "w") as file:
-        file.write("FROZEN")
+    legacy = os.path.exists(f"{existing['freezer']}/freezer.state")
+    file, value = ("freezer.state", "FROZEN") if legacy else ("cgroup.freeze", "1")
+    with open(f"{existing['freezer']}/{file}", "w") as opened:
+        opened.write(value)
     start = time.monotonic()
     with pytest.raises(ConfigInvalid, match=r"\$\.linux\.cgroupsPath: .* is frozen"):
         limiter.create(with_resources({}, cgroupsPath=f"/{name}"))
@@ -122,6 +137,8 @@ def test_a_cgroup_namespace_shows_the_containers_cgroup_as_the_root(limiter, lay
     own = parse_own_paths(text)
     for hierarchy in layout.legacy:
         assert own[hierarchy.names[0]] == "/"
+    if layout.mode == "unified":
+        assert own[""] == "/"
 
 
 def test_without_a_cgroup_namespace_the_container_sees_where_it_is(limiter, layout, name):
@@ -136,5 +153,7 @@ def test_without_a_cgroup_namespace_the_container_sees_where_it_is(limiter, layo
     container.stdout.close()
     for hierarchy in layout.legacy:
         assert own[hierarchy.names[0]] == f"/{name}"
+    if layout.mode == "unified":
+        assert own[""] == f"/{name}"
     container.wait(10)
     container.destroy()
