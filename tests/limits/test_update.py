@@ -68,6 +68,9 @@ def test_a_failed_update_puts_back_what_it_changed(limiter, resources, file, val
     container = limiter.running({"cpu": {"shares": 555}, "memory": {"limit": 512 * MIB}})
     before = limiter.read(container, file)
     assert before != str(value)
+    if not before:
+        # An empty list is the parent's, and can be put back as that alone.
+        before = limiter.read(container, f"{file}.effective")
     nowhere = {"throttleReadBpsDevice": [{"major": 999, "minor": 0, "rate": 1}]}
     with pytest.raises(OperationFailed, match="999:0"):
         container.update({**resources, "blockIO": {**resources.get("blockIO", {}), **nowhere}})

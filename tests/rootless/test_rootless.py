@@ -314,7 +314,7 @@ with factory.run(new_id(), config) as container:
     tell([notice.split(": ")[0] for notice in container.notices])
     container.update({"hugepageLimits": [{"pageSize": "2MB", "limit": 2 << 20}]})
     tell(read(f"{directory}/hugetlb.2MB.max"))
-for resources in ({"memory": {"limit": 9 << 20}}, {"unified": {"pids.max": "5"}}):
+for resources in ({"network": {"classID": 5}}, {"unified": {"nonsense.max": "5"}}):
     config["linux"]["resources"] = resources
     try:
         factory.create(new_id(), config)
@@ -325,4 +325,7 @@ for resources in ({"memory": {"limit": 9 << 20}}, {"unified": {"pids.max": "5"}}
     assert told[0] == "0\n"
     assert "$.linux.resources.devices" in told[1]
     assert told[2] == f"{2 << 20}\n"
-    assert told[3:] == ["$.linux.resources.memory.limit", '$.linux.resources.unified["pids.max"]']
+    assert told[3:] == [
+        "$.linux.resources.network.classID",
+        '$.linux.resources.unified["nonsense.max"]',
+    ]

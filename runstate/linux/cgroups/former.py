@@ -11,10 +11,12 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from runstate.errors import OperationFailed
 from runstate.linux.cgroups.applying import DeviceFilter, DeviceList, Write, perform, write_lines
 from runstate.linux.cgroups.devices import reduce_rules
-from runstate.linux.cgroups.files import read_all
+from runstate.linux.cgroups.files import read_all, read_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -124,10 +126,22 @@ def restore_former(values: Mapping[str, str]) -> None:
             write_lines(write)
         except FileNotFoundError:
             continue
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.ENOSPC and not value and file.startswith("cpuset."):
+                # Where processes are, version 2 takes no empty list back, which means the
+                # parent's.
+                write = evolve(write, value=_of_parent(directory, file))
             # Of two limits that are checked against each other the other has to be first.
             refused.append(write)
     perform(refused)
+
+
+def _of_parent(directory: str, file: str) -> str:
+    path = f"{os.path.dirname(directory)}/{file}.effective"
+    try:
+        return read_value(path)
+    except OSError as error:
+        raise OperationFailed.from_os_error(f"read {path}", error) from error
 
 
 def _restore_devices(directory: str, rules: list[Mapping[str, Any]]) -> None:
