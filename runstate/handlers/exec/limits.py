@@ -22,7 +22,7 @@ from runstate.linux.cgroups.paths import plan_paths
 from runstate.linux.cgroups.resources import needs_unified, problems
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from runstate.config import Config
     from runstate.handlers.contract import HandlerContext
@@ -165,10 +165,12 @@ def _available(paths: dict[str, str]) -> frozenset[str]:
     return tree.controllers_at(os.path.dirname(paths[""]))
 
 
-def _missing_for(paths: dict[str, str], resources: dict[str, Any]) -> list[str]:
+def _missing_for(
+    paths: dict[str, str], resources: dict[str, Any], former_unified: Collection[str] = ()
+) -> list[str]:
     if not resources:
         return []
-    found = problems(paths, _available(paths), resources)
+    found = problems(paths, _available(paths), resources, former_unified)
     if resources.get("hugepageLimits"):
         from runstate.linux.cgroups.pages import unknown_sizes  # noqa: PLC0415 - few ask
 
@@ -222,7 +224,9 @@ def problems_of_update(
     if found:
         return found
     try:
-        return _missing_for(dict(cgroup.paths), _completed(context, resources))
+        return _missing_for(
+            dict(cgroup.paths), _completed(context, resources), _former_unified(context)
+        )
     except (ConfigInvalid, NotSupported) as error:
         return [f"$.{error}"]
 

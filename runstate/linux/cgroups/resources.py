@@ -57,7 +57,10 @@ def compile_writes(
 
 
 def problems(
-    paths: Mapping[str, str], available: Collection[str], resources: Mapping[str, Any]
+    paths: Mapping[str, str],
+    available: Collection[str],
+    resources: Mapping[str, Any],
+    former_unified: Collection[str] = (),
 ) -> list[tuple[Property, str]]:
     """What of these resources a cgroup on this host cannot have: each property, and why.
 
@@ -65,13 +68,14 @@ def problems(
         paths: Of :func:`~runstate.linux.cgroups.paths.plan_paths`.
         available: The controllers at the root of version 2's hierarchy.
         resources: The config's ``linux.resources``.
+        former_unified: As for :func:`compile_writes`.
 
     Raises:
         ConfigInvalid: As :func:`compile_writes`.
         NotSupported: As :func:`compile_writes`, for rules for devices.
     """
     compiler = Compiler(paths, available)
-    _compile(compiler, resources)
+    _compile(compiler, resources, former_unified)
     return compiler.problems
 
 

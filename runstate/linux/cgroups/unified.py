@@ -36,24 +36,25 @@ def compile_unified(
     Args:
         compiler: With all other writes in it.
         files: The values by file.
-        former: Files that an earlier config of this container has named.
+        former: Files that an earlier config of this container has named; new limits that come
+            to one of these are refused, as they would do nothing.
 
     Raises:
         ConfigInvalid: A name that no file of a cgroup has.
     """
     directory = compiler.paths.get("")
-    named = {*files, *former}
-    if named:
-        compiler.writes = [
-            write
-            for write in compiler.writes
-            if not (
-                isinstance(write, Write)
-                and write.directory == directory
-                and not write.key
-                and (write.file in named or (write.instead and write.instead.file in named))
-            )
-        ]
+    kept = []
+    for write in compiler.writes:
+        of_unified = isinstance(write, Write) and write.directory == directory and not write.key
+        if isinstance(write, Write) and of_unified:
+            names = {write.file, write.instead.file if write.instead else write.file}
+            if not names.isdisjoint(files):
+                continue
+            for name in names.intersection(former):
+                why = "it was set before, and wins over what other properties come to; change it"
+                compiler.refuse(("unified", name), why)
+        kept.append(write)
+    compiler.writes = kept
     for file, value in files.items():
         if "/" in file or "\0" in file or "." not in file:
             raise ConfigInvalid(

@@ -224,9 +224,15 @@ def test_unified_settings_win_over_what_was_converted_to_the_same_file():
     ]
 
 
-def test_an_update_does_not_undo_what_unified_has_set():
-    writes = compile_writes(V2, {"memory": {"limit": 9}}, former_unified=["memory.max"])
-    assert writes == ()
+def test_an_update_cannot_undo_what_unified_has_set():
+    ((path, why),) = problems(V2, {"memory"}, {"memory": {"limit": 9}}, ["memory.max"])
+    assert path == ("unified", "memory.max")
+    assert why.startswith("it was set before, and wins over")
+    resources = {"memory": {"limit": 9}, "unified": {"memory.max": "8"}}
+    assert problems(V2, {"memory"}, resources, ["memory.max"]) == []
+    assert compile_writes(V2, resources, former_unified=["memory.max"]) == (
+        Write("memory", "/cg/web", "memory.max", "8"),
+    )
 
 
 def test_each_line_of_a_file_with_one_entry_a_device_is_a_write_that_can_be_taken_back():
