@@ -29,6 +29,8 @@ _PLAN: list[tuple[object, ...]] = [
     ("mask", "/dev/fifo"),
     ("mask", "/proc/nothing"),
     ("make_readonly", "/proc/sys"),
+    ("make_cwd", "/"),
+    ("find_home", 0),
     ("find_executable", "/bin/sh", ""),
 ]
 

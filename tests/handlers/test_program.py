@@ -88,6 +88,17 @@ def test_a_user_can_open_its_own_pipes(containers, further):
     assert further(containers.running(), "sh", "-c", script, user=user) == "out\n"
 
 
+def test_a_user_of_other_ids_can_open_its_own_pipes(containers, own_rootfs, further):
+    mapping = [{"containerID": 0, "hostID": 100_000, "size": 65536}]
+    changes = mapped(1) | {"linux.uidMappings": mapping, "linux.gidMappings": mapping}
+    user = {"uid": 1234, "gid": 1234}
+    script = ("/bin/sh", "-c", "echo out >/dev/stdout; echo error >/dev/stderr")
+    said = containers.says(*script, rootfs=own_rootfs, **{"process.user": user}, **changes)
+    assert said.splitlines() == ["out", "error"]
+    container = containers.running("/bin/sleep", "1000", rootfs=own_rootfs, **changes)
+    assert further(container, *script, user=user) == "out\n"
+
+
 def test_a_file_as_standard_output_stays_its_owner_s(containers, tmp_path):
     config = containers.config("true", **{"process.user": {"uid": 1234, "gid": 1234}})
     with (

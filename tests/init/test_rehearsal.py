@@ -50,8 +50,7 @@ def test_it_leaves_the_process_as_it_was():
 
 
 @pytest.mark.root
-def test_it_goes_through_the_operations_of_every_rootfs():
+def test_it_goes_through_the_operations_of_every_container():
     performed = _rehearsed()["performed"]
-    assert performed == sorted(
-        ["bind", "find_executable", "make_readonly", "mask", "mknod", "mount", "symlink"]
-    )
+    rootfs = ["bind", "make_readonly", "mask", "mknod", "mount", "symlink"]
+    assert performed == sorted([*rootfs, "find_executable", "find_home", "make_cwd"])

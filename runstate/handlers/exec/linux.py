@@ -19,6 +19,7 @@ from runstate.handlers.exec.program import (
     compile_setup,
 )
 from runstate.handlers.exec.requirements import missing, not_granted, raise_ceilings
+from runstate.handlers.exec.streams import give_to_user
 from runstate.init import kernel
 from runstate.linux import launcher, operations, processes
 from runstate.linux.cgroups.cgroup import Cgroup
@@ -141,6 +142,7 @@ class LinuxExec:
         if cgroup is not None:
             limits.make_cgroup(context, cgroup)
         rdt.create(context, options.resctrl)
+        give_to_user(context.config, context.config.process, context.stdio)
         fifo = lifecycle.make_fifo(context.directory, _root_of(context, options))
         substate.objects["handshake"] = handshake = Handshake()
         directory = os.open(context.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -342,6 +344,7 @@ class LinuxExec:
         late = flags & ~options.joined & kernel.CLONE_NEWCGROUP
         if late:
             context.descriptors[INIT] = os.dup(pidfd)
+        give_to_user(context.config, spec.process, spec.stdio)
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             filtering.connect_agent(context)
