@@ -37,6 +37,7 @@ from attrs import field, frozen
 
 from runstate.errors import StateInvalid
 from runstate.persistence.files import failure, read_file
+from runstate.persistence.schema import config_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -111,7 +112,15 @@ def _line(seq: int, when: float, kind: str, data: dict[str, Any]) -> bytes:
         )
         return b'%b,"checksum":"%08x"}\n' % (text, zlib.crc32(text))
     try:
-        text = _encode_json({"seq": seq, "time": when, "kind": kind, **data})[:-1].encode("ascii")
+        config = data.get("config")
+        if type(config) is dict:
+            # Nearly all of the line, and the same as in state.json.
+            data = {key: value for key, value in data.items() if key != "config"}
+            last = f',"config":{config_text(config)}'
+        else:
+            last = ""
+        line = _encode_json({"seq": seq, "time": when, "kind": kind, **data})[:-1] + last
+        text = line.encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise StateInvalid(f"journal {kind!r}: it cannot be JSON: {error}") from error
     return b'%b,"checksum":"%08x"}\n' % (text, zlib.crc32(text))

@@ -54,7 +54,8 @@ _config_texts: dict[int, tuple[dict[str, Any], str]] = {}
 _CONFIG_TEXTS = 64
 
 
-def _config_text(config: dict[str, Any]) -> str:
+def config_text(config: dict[str, Any]) -> str:
+    """A config's JSON; the same object is encoded once. It must not change any more."""
     known = _config_texts.get(id(config))
     if known is not None:
         return known[1]
@@ -73,7 +74,7 @@ def encode(state: State) -> bytes:
     """
     try:
         raw = dump(state)
-        config = _config_text(raw.pop("config"))
+        config = config_text(raw.pop("config"))
         return f'{encode_json(raw)[:-1]},"config":{config}}}\n'.encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise StateInvalid(

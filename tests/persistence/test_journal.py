@@ -66,6 +66,22 @@ def test_a_new_line_in_the_data_is_no_new_line_in_the_file(journal):
     assert Journal(journal.path).read()[0].data == {"text": "a\nb\u2028c", "surrogate": "\udce9"}
 
 
+def test_a_config_is_written_once_into_each_record_that_has_it(journal):
+    config = {"process": {"args": ["\udce9", "b"]}, "linux": {}}
+    journal.append("begin", trigger="create", config=config, plan=[])
+    journal.append("begin", config=config)
+    journal.append("note", config=None)
+    data = [record.data for record in Journal(journal.path).read()]
+    assert data[0] == {"trigger": "create", "config": config, "plan": []}
+    assert data[1:] == [{"config": config}, {"config": None}]
+
+
+def test_a_config_that_is_not_json_is_refused(journal):
+    with pytest.raises(StateInvalid, match="journal 'begin': it cannot be JSON"):
+        journal.append("begin", config={"a": {1, 2}})
+    assert journal.read() == []
+
+
 def test_what_is_not_json_is_refused_and_nothing_is_written(journal):
     begin(journal)
     for value in (object(), float("nan"), {1}):
