@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from runstate.config import Config
+
 
 def modules_after(code: str) -> set[str]:
     """The modules that a new interpreter has imported once it has run ``code``."""
@@ -47,5 +49,27 @@ def test_a_plain_configuration_imports_neither_the_rare_sections_nor_logging():
             "runstate.config.resources",
             "runstate.config.seccomp",
             "runstate.config.tuning",
+        }
+    )
+
+
+def test_what_is_valid_imports_nothing_that_only_errors_and_rare_sections_need():
+    code = """
+from runstate.config import Config
+from runstate.config.validation import validate
+from runstate.config.support import unsupported
+config = Config.from_json(text)
+assert validate(config) + unsupported(config) == []
+"""
+    text = json.dumps(Config.default(rootless=False).to_dict())
+    assert modules_after(f"text = {text!r}\n{code}").isdisjoint(
+        {
+            "runstate.config.duplicates",
+            "runstate.config.reporting",
+            "runstate.config.unknown",
+            "runstate.config.validation_hooks",
+            "runstate.config.validation_net_devices",
+            "runstate.config.validation_networks",
+            "runstate.config.validation_tuning",
         }
     )
