@@ -337,3 +337,36 @@ with factory.run(new_id(), config) as container:
     assert told[0] is True
     assert told[1].split() == ["2", "0"]
     assert told[2] is True
+
+
+@pytest.mark.parametrize("rootless", [True, False])
+def test_root_of_a_user_namespace_sees_the_hosts_root(
+    ranged: tuple[User, int], rootless: bool
+) -> None:
+    told = ranged[0].script(f"""{SH}
+config = Config.default(["sleep", "1000"], rootless={rootless}).to_dict()
+config["linux"].pop("resources", None)
+with factory.run(new_id(), config) as container:
+    tell(sh(container, "echo new >/new && cat /new; id -u"))
+""", inside=(*UNSHARE, "--map-auto"))  # fmt: skip
+
+    assert told.split() == ["new", "0"]
+
+
+def test_a_container_without_the_users_own_id(ranged: tuple[User, int], own_rootfs: str) -> None:
+    user, start = ranged
+    told = user.script(f"""{SH}
+config = Config.default(["sleep", "1000"], rootfs={own_rootfs!r}).to_dict()
+for kind in ("uid", "gid"):
+    config["linux"][f"{{kind}}Mappings"] = [
+        {{"containerID": 0, "hostID": {start}, "size": 1000}},
+        {{"containerID": 1000, "hostID": {start + 2000}, "size": 10}},
+    ]
+os.chmod({user.home!r}, 0o755)
+with factory.run(new_id(), config) as container:
+    tell(os.stat(f"/proc/{{container.pid}}/root/dev/shm").st_uid)
+    tell(sh(container, "id -u; stat -c %u /"))
+""")
+
+    assert told[0] == start
+    assert told[1].split() == ["0", "65534"]

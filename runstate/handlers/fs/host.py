@@ -21,7 +21,7 @@ from attrs import frozen
 
 from runstate.errors import OperationFailed
 from runstate.handlers.contract import HandlerContext, Substate
-from runstate.handlers.fs.devices import left_out, missing_devices
+from runstate.handlers.fs.devices import has_user_namespace, left_out, missing_devices
 from runstate.handlers.fs.mounts import check_mounts, prepare_mounts
 from runstate.handlers.fs.rootfs import compile_rootfs
 from runstate.init import kernel
@@ -163,8 +163,7 @@ class HostFilesystem:
 
 
 def _in_userns(context: HandlerContext) -> bool:
-    linux = context.config.linux
-    return linux is not None and any(n.type == "user" for n in linux.namespaces)
+    return has_user_namespace(context.config)
 
 
 def mount_points_of(mountinfo: str) -> Iterator[str]:
