@@ -25,14 +25,18 @@ def in_user_namespace() -> bool:
 def own_ids(kind: str) -> tuple[tuple[int, int, int], ...]:
     """The ids that this process's user namespace has: (inside, outside, count) of each range.
 
+    Those that it had when they were first asked for: nobody has seen a process enter another
+    namespace in the middle of its work, and to look takes longer than all else that is decided
+    by it.
+
     Args:
         kind: ``uid`` or ``gid``.
     """
-    return _ids(kind, os.stat("/proc/self/ns/user").st_ino)
+    return _ids(kind, os.getpid())
 
 
 @lru_cache(maxsize=4)
-def _ids(kind: str, _namespace: int) -> tuple[tuple[int, int, int], ...]:
+def _ids(kind: str, _process: int) -> tuple[tuple[int, int, int], ...]:
     with open(f"/proc/self/{kind}_map", encoding="ascii") as file:
         return parse_map(file.read())
 

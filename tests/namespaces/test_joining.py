@@ -257,7 +257,7 @@ def test_a_namespace_of_another_type_is_refused_by_its_json_path(make_in, name):
     index = names.index(name) if name in names else len(names)
     complaint = refused(make_in, make_in.config(**{name: f"/proc/self/ns/{other}"}))
     assert f"$.linux.namespaces[{index}].path: expected the file of a {name} namespace" in complaint
-    assert f"/proc/self/ns/{other}': which is a {other} namespace" in complaint
+    assert f'"/proc/self/ns/{other}": which is a {other} namespace' in complaint
 
 
 def test_what_is_no_namespace_is_refused_and_never_opened(make_in, tmp_path):
@@ -280,13 +280,14 @@ def test_what_is_no_namespace_is_refused_and_never_opened(make_in, tmp_path):
     }.items():
         complaint = refused(make_in, make_in.config(network=bad))
         expected = "$.linux.namespaces[1].path: expected the file of a network namespace"
-        assert complaint == f"{expected}, got {bad!r}: {why}"
+        assert complaint.startswith(f'{expected}, got "{bad[:20]}')
+        assert complaint.endswith(f'": {why}')
 
 
 def test_all_bad_paths_are_told_at_once(make_in):
     complaint = refused(make_in, make_in.config(network="/no/net", ipc="/no/ipc"))
     assert [line.partition(" got ")[2].partition(":")[0] for line in complaint.splitlines()] == [
-        "'/no/net'", "'/no/ipc'",
+        '"/no/net"', '"/no/ipc"',
     ]  # fmt: skip
 
 

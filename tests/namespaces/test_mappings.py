@@ -123,6 +123,13 @@ def test_its_own_mappings_may_be_given_along_and_no_others(make_in, owner):
     assert f"or those that it has (0 {ROOT} 65536)" in problem
 
 
+def test_mappings_for_the_hosts_own_are_refused_unless_they_are_the_hosts(make_in):
+    config = make_in.config(user="/proc/self/ns/user")
+    config["linux"] |= root_map()
+    with pytest.raises(ConfigInvalid, match=r"\$\.linux\.uidMappings: expected none for a user"):
+        make_in.create(config)
+
+
 def test_the_ids_of_one_without_processes_are_found_out(make_in, tmp_path):
     name = str(tmp_path / "user")
     with subprocess.Popen(

@@ -85,8 +85,10 @@ class LinuxExec:
         ]
 
     def _missing_on_host(self, context: HandlerContext) -> list[str]:
+        from runstate.config.validation import namespace_types  # noqa: PLC0415 - `create` asks
+
         problems = namespaces.missing(context.config)
-        if not problems and _in_user_namespace(context.config):
+        if not problems and "user" in namespace_types(context.config):
             from runstate.handlers.exec import idmaps  # noqa: PLC0415 - not all have one
 
             problems = idmaps.missing(context.config)

@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from runstate.config.problems import json_path
+from runstate.config.problems import abbreviate, json_path
 from runstate.config.rules import expect
 from runstate.errors import NotSupported, OperationFailed, explain_errno
 from runstate.init import kernel
@@ -108,7 +108,7 @@ def _not_joinable(config: Config) -> list[str]:
             except NotANamespace as what:
                 problems.append(
                     f"{_path_of(index)}: expected the file of a {namespace.type} namespace, got"
-                    f" {namespace.path!r}: {what}"
+                    f" {abbreviate(namespace.path)}: {what}"
                 )
             else:
                 stack.callback(os.close, fd)
