@@ -180,3 +180,41 @@ def test_nor_where_init_reaches_the_source_itself(user_boxes, place, host_mounts
 def test_a_missing_source_is_named_in_a_user_namespace(user_boxes, hidden):
     with pytest.raises(ConfigInvalid, match=rf"source: '{hidden}/none': No such file"):
         user_boxes.create(mounts=[bind(hidden / "none", "/x")])
+
+
+def test_what_is_mounted_below_a_source_cannot_be_left_behind_there(user_boxes, tree):
+    with pytest.raises(OperationFailed, match="locked to it in this user namespace: rbind"):
+        user_boxes.create(mounts=[bind(tree, "/x", "bind")])
+    said = user_boxes.says("cat /x/below/deep", mounts=[bind(tree, "/x", "rbind")])
+    assert said == "deep"
+
+
+# --- namespaces of others -------------------------------------------------------------------------
+
+
+def joining(boxes, container, *types):
+    """The Linux part, with these namespaces of another container's."""
+    files = {"user": "user", "network": "net"}
+    namespaces = [
+        {**n, "path": f"/proc/{container.pid}/ns/{files[n['type']]}"} if n["type"] in types else n
+        for n in boxes.base["linux"]["namespaces"]
+    ]
+    linux = {**boxes.base["linux"], "namespaces": namespaces}
+    if "user" in types:
+        linux.update(uidMappings=[], gidMappings=[])
+    return {"linux": linux}
+
+
+def test_the_mappings_of_a_joined_user_namespace_are_taken_over(user_boxes, data, hidden):
+    with user_boxes.running() as first:
+        linux = joining(user_boxes, first, "user", "network")
+        mounts = [bind(data, "/x", "idmap"), bind(hidden, "/y")]
+        said = user_boxes.says(OWNERS + "; cat /y/file; ls /sys/class/net", mounts=mounts, **linux)
+        assert said == "/x/seven 7:7\n/x/zero 0:0\nreachedlo\n"
+
+
+def test_with_another_user_namespaces_network_sysfs_is_the_hosts(user_boxes):
+    with user_boxes.running() as first:
+        found = user_boxes.mounts(**joining(user_boxes, first, "network"))
+        assert {"ro", "nosuid", "nodev", "noexec"} <= found["/sys"].options
+        assert found["/sys"].fstype == "sysfs"

@@ -62,11 +62,24 @@ def bind(
     propagation: tuple[int, ...],
 ) -> None:
     """A bind mount that has its attributes before anyone can see it."""
-    flags = kernel.OPEN_TREE_CLONE | (kernel.AT_RECURSIVE if recursive else 0)
-    tree = kernel.open_tree(kernel.AT_FDCWD, source, flags)
+    tree = copy_tree(source, recursive)
     if attributes or cleared:
         kernel.mount_setattr(tree, attr_set=attributes, attr_clr=cleared)
     attach(init, tree, target, propagation)
+
+
+def copy_tree(source: str, recursive: bool) -> int:
+    """A detached copy of the mount that a path is in, from the path on."""
+    flags = kernel.OPEN_TREE_CLONE | (kernel.AT_RECURSIVE if recursive else 0)
+    try:
+        return kernel.open_tree(kernel.AT_FDCWD, source, flags)
+    except OSError as error:
+        if error.errno != errno.EINVAL or recursive:
+            raise
+        raise OperationError(
+            errno.EINVAL, f"{source} is unbindable, or what is mounted below it is locked to it in"
+            " this user namespace: rbind takes that along"
+        ) from error  # fmt: skip
 
 
 def attach(init: Init, tree: int, target: str, propagation: tuple[int, ...]) -> None:

@@ -22,7 +22,7 @@ from _socket import socket
 
 from runstate.init import kernel, protocol
 from runstate.init.operations.base import DIRECTORY, OperationError
-from runstate.init.operations.mounts import attach, mount_on, propagate
+from runstate.init.operations.mounts import attach, copy_tree, mount_on, propagate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def serve_trees(
 
 
 def _open(init: Init, path: str, recursive: bool, userns: int, deep: bool) -> int:
-    flags = kernel.OPEN_TREE_CLONE | (kernel.AT_RECURSIVE if recursive else 0)
-    tree = kernel.open_tree(kernel.AT_FDCWD, path, flags)
+    tree = copy_tree(path, recursive)
     if userns >= 0:
         try:
             kernel.mount_setattr(
@@ -122,11 +121,7 @@ def bind_tree(
         propagation: As ``bind``.
         _path: The source's, for the words of an error.
     """
-    if isinstance(source, int):
-        tree = init.trees.pop(source)
-    else:
-        flags = kernel.OPEN_TREE_CLONE | (kernel.AT_RECURSIVE if recursive else 0)
-        tree = kernel.open_tree(kernel.AT_FDCWD, source, flags)
+    tree = init.trees.pop(source) if isinstance(source, int) else copy_tree(source, recursive)
     if any(below):
         kernel.mount_setattr(tree, attr_set=below[0], attr_clr=below[1], recursive=True)
     if any(attributes):
