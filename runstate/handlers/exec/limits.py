@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from runstate.config.memo import json_form
+from runstate.config.memo import json_form, remembered
 from runstate.errors import ConfigInvalid, NotSupported
 from runstate.linux import privileges
 from runstate.linux.cgroups import tree
@@ -51,11 +51,18 @@ def resources_of(config: Config, *, with_defaults: bool) -> dict[str, Any]:
         with_defaults: Whether with the devices that every container may use. As with runc they
             are all, where the config has no rules for others.
     """
-    resources: dict[str, Any] = {}
-    if config.linux is not None and config.linux.resources is not None:
-        form: Any = json_form(config)
-        resources = form["linux"].get("resources", {})
-    return _with_default_devices(resources) if with_defaults else resources
+    if with_defaults:
+        return _with_defaults(config)
+    if config.linux is None or config.linux.resources is None:
+        return {}
+    form: Any = json_form(config)
+    resources: dict[str, Any] = form["linux"].get("resources", {})
+    return resources
+
+
+@remembered
+def _with_defaults(config: Config) -> dict[str, Any]:
+    return _with_default_devices(resources_of(config, with_defaults=False))
 
 
 def _with_default_devices(resources: dict[str, Any]) -> dict[str, Any]:
@@ -69,11 +76,15 @@ def applied(config: Config, paths: Mapping[str, str]) -> dict[str, Any]:
         config: The container's.
         paths: Of its cgroup.
     """
-    resources = resources_of(config, with_defaults=False)
-    filterable = "devices" in resources or "devices" in paths or "" in paths
+    resources = resources_of(config, with_defaults=True)
+    filterable = "devices" in paths or "" in paths or _has_device_rules(config)
     if filterable and not privileges.is_rootless():
-        return _with_default_devices(resources)
+        return resources
     return {name: value for name, value in resources.items() if name != "devices"}
+
+
+def _has_device_rules(config: Config) -> bool:
+    return "devices" in resources_of(config, with_defaults=False)
 
 
 def plan_cgroup(context: HandlerContext) -> dict[str, str]:
@@ -87,8 +98,9 @@ def plan_cgroup(context: HandlerContext) -> dict[str, str]:
     paths = plan_paths(layout, path, context.id, rootless=rootless)
     if (
         "freezer" in paths
+        and "devices" in paths
         and layout.mode == "hybrid"
-        and not needs_unified(paths, applied(context.config, paths))
+        and not needs_unified(paths, resources_of(context.config, with_defaults=False))
     ):
         # Nothing is left for the unified hierarchy to do, and to move a process there takes
         # a lock against all forks of the host; version 1 lets a process move itself.
