@@ -130,14 +130,14 @@ def _compile(text: str, native: str | None) -> Filter:
         rules.x86_table(tokens) if token == library.X86_64 else rules.table(token)
         for token in dict.fromkeys(_AUDITED.get(token, token) for token in tokens)
     ]
-    code = program.assemble(tables, program.ACT_KILL_THREAD)
-    length = len(code) // INSTRUCTION.size
-    if length > MAX_INSTRUCTIONS:
+    try:
+        code = program.assemble(tables, program.ACT_KILL_THREAD)
+    except program.ProgramTooLong as error:
         problem = (
-            f"$.linux.seccomp: makes a program of {length} instructions, and the kernel takes"
-            f" {MAX_INSTRUCTIONS}; name fewer conditions or architectures"
+            f"$.linux.seccomp: makes a program of more than the {MAX_INSTRUCTIONS} instructions"
+            " that the kernel takes; name fewer conditions or architectures"
         )
-        raise ConfigInvalid(problem, [problem])
+        raise ConfigInvalid(problem, [problem]) from error
     return Filter(code, _flags(form), rules.unknown(), left_out)
 
 
@@ -186,11 +186,13 @@ class _Rules:
             )
             for rule in form.get("syscalls", [])
         ]
+        self._names = {name for rule in form.get("syscalls", []) for name in rule["names"]}
         self._known: set[str] = set()
+        self._unheard_of: set[str] = set()
 
     def unknown(self) -> tuple[str, ...]:
         """The names that none of the architectures' tables so far had."""
-        return tuple(sorted({n for _, _, names in self._rules for n in names} - self._known))
+        return tuple(sorted(self._names - self._known))
 
     def table(self, token: int) -> Table:
         """What becomes of an architecture's calls."""
@@ -248,8 +250,12 @@ class _Rules:
         last = -1
         for action, alternatives, names in self._rules:
             for name in names:
+                if name in self._unheard_of:
+                    continue
                 number = library.call_number(name, token)
                 if number is None:
+                    if name not in library.SOMEWHERE:
+                        self._unheard_of.add(name)
                     continue
                 self._known.add(name)
                 if number < 0:

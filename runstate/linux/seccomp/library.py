@@ -46,6 +46,8 @@ _NEWER = {
     )
 }  # fmt: skip
 _NEWER_ON = {("uretprobe", X86_64): 335}
+SOMEWHERE = frozenset(name for name, _token in _NEWER_ON)
+"""Calls that may be unknown on one architecture and known on another."""
 # Where the kernel has put the calls that socketcall(2) and ipc(2) are made of.
 _DIRECT = range(100, 420)
 

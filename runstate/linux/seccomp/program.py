@@ -76,12 +76,19 @@ class Table:
     narrow_from: int = 1 << 32
 
 
+class ProgramTooLong(Exception):
+    """The kernel takes no program of so many instructions."""
+
+
 def assemble(tables: Sequence[Table], other: int) -> bytes:
     """The program.
 
     Args:
         tables: One for each architecture, the likeliest first.
         other: The action for calls of other architectures.
+
+    Raises:
+        ProgramTooLong: It has more than ``MAX_INSTRUCTIONS``.
     """
     code = _Code()
     entries = [(table.token, _search(code, table)) for table in reversed(tables)]
@@ -108,6 +115,8 @@ class _Code:
 
     def add(self, operation: int, operand: int, if_so: int = 0, if_not: int = 0) -> int:
         """Put an instruction in front of all others; the place of it."""
+        if len(self._instructions) == MAX_INSTRUCTIONS:
+            raise ProgramTooLong
         self._instructions.append(INSTRUCTION.pack(operation, if_so, if_not, operand))
         return len(self._instructions)
 

@@ -325,7 +325,7 @@ def test_the_same_filter_is_compiled_once():
 
 def test_a_filter_that_is_too_long_for_the_kernel_is_refused():
     many = [argument(index % 6, "EQ", value) for index, value in enumerate(range(2000))]
-    with pytest.raises(ConfigInvalid, match=r"\$\.linux\.seccomp: makes a program of \d+ instr"):
+    with pytest.raises(ConfigInvalid, match=r"\$\.linux\.seccomp: makes a program of more than"):
         compile_filter(profile(rule("getpid", args=many)))
 
 
