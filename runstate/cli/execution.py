@@ -122,4 +122,4 @@ def _process(path: str | None) -> Any:
         return None
     from runstate.config import load_process  # noqa: PLC0415 - few ask
 
-    return load_process(path)
+    return load_process(path, rules=True)

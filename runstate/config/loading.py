@@ -107,12 +107,15 @@ def _check(config: Config, *, rules: bool) -> Config:
     return config
 
 
-def load_process(source: Process | Mapping[str, Any] | str | os.PathLike[str]) -> Process:
+def load_process(
+    source: Process | Mapping[str, Any] | str | os.PathLike[str], *, rules: bool = False
+) -> Process:
     """A process, as `exec` takes one, from whatever describes it.
 
     Args:
         source: A process, whose types are checked; its JSON form; or the path of a file with
             that.
+        rules: Whether an error shall also tell which rules are broken.
 
     Raises:
         ConfigInvalid: As :func:`load` does.
@@ -120,12 +123,12 @@ def load_process(source: Process | Mapping[str, Any] | str | os.PathLike[str]) -
     from runstate.config.process import Process  # noqa: PLC0415 - few ask
 
     if isinstance(source, Process):
-        return structure(Process, source.to_dict())
+        return structure(Process, source.to_dict(), rules=rules)
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         subject = f"the process file {path!r}"
-        return structure(Process, _read_json(path, subject), subject)
-    return structure(Process, source)
+        return structure(Process, _read_json(path, subject), subject, rules=rules)
+    return structure(Process, source, rules=rules)
 
 
 def _load_bundle(source: str | os.PathLike[str], *, rules: bool) -> Config:

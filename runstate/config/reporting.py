@@ -162,6 +162,21 @@ def rest_of(data: Any, problems: Sequence[str]) -> tuple[Rest | None, list[str]]
     return None, list(known)
 
 
+def rest_of_process(data: Any, problems: Sequence[str]) -> tuple[Rest | None, list[str]]:
+    """The same for a process that stands alone, whose problems' paths start at it.
+
+    Args:
+        data: The process's JSON form.
+        problems: What is known to be wrong, at least one.
+
+    Returns:
+        The rest, with the process in a configuration; and all problems.
+    """
+    whole = {"ociVersion": _STAND_INS["ociVersion",], "process": data}
+    rest, known = rest_of(whole, [f"$.process{problem[1:]}" for problem in problems])
+    return rest, [f"${problem.removeprefix('$.process')}" for problem in known]
+
+
 def _without(data: Any, removed: Iterable[Path]) -> tuple[Any, dict[Path, list[int]]]:
     """A copy without what is at these paths, and what that did to the arrays' indexes."""
     cuts: dict[str | int, Any] = {}

@@ -337,7 +337,8 @@ def structure(cls: type[_S], data: Any, subject: str = "", *, rules: bool = Fals
         cls: The section's class.
         data: What :func:`json.loads` gives.
         subject: Whose problems they will be, to start the error's message with.
-        rules: Of a configuration: whether an error shall also tell which rules it breaks.
+        rules: Whether an error shall also tell which rules are broken; only a configuration
+            and a process have some.
 
     Raises:
         ConfigInvalid: With all problems.
@@ -347,8 +348,9 @@ def structure(cls: type[_S], data: Any, subject: str = "", *, rules: bool = Fals
     section, problems = try_to_structure(cls, data)
     if section is None:
         if rules and isinstance(data, dict):
-            from runstate.config.reporting import rest_of  # noqa: PLC0415 - something is wrong
+            from runstate.config import reporting  # noqa: PLC0415 - something is wrong
 
+            rest_of = reporting.rest_of if cls is Config else reporting.rest_of_process
             _, problems = rest_of(data, problems)
         raise refusal(problems, subject)
     if isinstance(section, Config):

@@ -14,6 +14,8 @@ from runstate.handlers.contract import ROOMS, ability, offers
 from runstate.linux import processes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runstate.config import Config
     from runstate.transitions.attempt import Attempt
 
@@ -127,8 +129,17 @@ def can_exec(attempt: Attempt) -> None:
     ability(attempt.handlers, "exec", attempt.context)
     process = attempt.arguments["spec"].process
     problems = validate_process(process)
-    if not problems and offers(attempt.handlers, "check_process"):
-        problems = ability(attempt.handlers, "check_process", None)(attempt.context, process)
+    check: Callable[..., list[str]] = lambda *_: []  # noqa: E731 - a handler need not have one
+    if offers(attempt.handlers, "check_process"):
+        check = ability(attempt.handlers, "check_process", None)
+    if not problems:
+        problems = check(attempt.context, process)
+    else:
+        from runstate.config.reporting import rest_of_process  # noqa: PLC0415 - for an error
+
+        rest, problems = rest_of_process(process.to_dict(), problems)
+        if rest is not None:
+            problems += rest.further(check(attempt.context, rest.config.process))
     _refuse(attempt, problems)
 
 

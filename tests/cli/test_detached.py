@@ -117,7 +117,7 @@ def test_exec_takes_a_process_from_a_file(
     assert (done.status, done.out, done.err) == (2, "y\n", "")
     (tmp_path / "process.json").write_text('{"cwd": "/", "args": "sh"}')
     told = cli("exec", "-p", str(tmp_path / "process.json"), new_id).complaint
-    assert '$.args: expected an array, got "sh"' in told
+    assert '$.args: expected an array of strings, got "sh"' in told
     told = cli("exec", "-p", str(tmp_path / "process.json"), new_id, "ls").complaint
     assert "name a program after the ID, or give a process by --process: not both" in told
 

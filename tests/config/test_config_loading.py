@@ -346,3 +346,15 @@ def test_a_process_file_that_cannot_be_read_or_is_wrong(tmp_path):
         "$.cwd: required, but missing",
         "$.args[0]: expected a string, got 5",
     )
+
+
+def test_a_process_is_told_of_broken_rules_along_with_wrong_types():
+    wrong: dict[str, Any] = {"args": "sh", "env": ["A"], "user": {"uid": 2**32 - 1}, "cwd": "x"}
+    with pytest.raises(ConfigInvalid) as caught:
+        load_process(wrong, rules=True)
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
+        "$.args",
+        "$.cwd",
+        "$.env[0]",
+        "$.user.uid",
+    ]

@@ -47,6 +47,19 @@ def plain(make_factory, monkeypatch):
     container.destroy(force=True)
 
 
+@pytest.mark.root
+def test_can_exec_tells_of_broken_rules_along_with_what_cannot_be(make_linux):
+    container = make_linux.running()
+    base = attrs.evolve(container.config.process, env=("A",), command_line="x")
+    with pytest.raises(ConfigInvalid) as caught:
+        container.exec(["true"], process=base, cwd="x")
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
+        "$.cwd",
+        "$.env[0]",
+        "$.process.commandLine",
+    ]
+
+
 def test_every_guard_of_the_table_has_a_test_here():
     tested = {
         guards.config_valid, guards.backend_can, guards.init_waiting, guards.init_not_waiting,
