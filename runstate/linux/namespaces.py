@@ -95,6 +95,14 @@ def is_own(fd: int, kind: str) -> bool:
     return os.path.samestat(os.fstat(fd), os.stat(f"/proc/self/ns/{FILES[kind]}"))
 
 
+def leads_to_own(path: str, kind: str) -> bool:
+    """The same of a path; one that leads nowhere leads to no namespace of this process."""
+    try:
+        return os.path.samestat(os.stat(path), os.stat(f"/proc/self/ns/{FILES[kind]}"))
+    except OSError:
+        return False
+
+
 def owner_of(fd: int) -> int | None:
     """A descriptor for the user namespace that owns a namespace; None if it is out of reach.
 

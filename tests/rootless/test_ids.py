@@ -332,11 +332,21 @@ with factory.run(new_id(), config) as container:
     tell(os.readlink(f"/proc/{{container.pid}}/ns/user") == os.readlink("/proc/self/ns/user"))
     tell(sh(container, "echo kept >/dev/null; head -c 2 /dev/zero | wc -c; id -u"))
     tell(container.processes() == [container.pid])
+# podman names the one that it is in itself, with its ids as they are in there.
+config["linux"]["namespaces"].append({{"type": "user", "path": f"/proc/{{os.getpid()}}/ns/user"}})
+identity = [{{"containerID": 0, "hostID": 0, "size": 65536}}]
+config["linux"] |= {{"uidMappings": identity, "gidMappings": identity}}
+with factory.run(new_id(), config) as container:
+    tell(os.readlink(f"/proc/{{container.pid}}/ns/user") == os.readlink("/proc/self/ns/user"))
+    tell(sh(container, "id -u"))
+identity[0]["size"] += 1
+tell(refusal(config))
 """, inside=(*UNSHARE, "--map-auto"))  # fmt: skip
 
     assert told[0] is True
     assert told[1].split() == ["2", "0"]
-    assert told[2] is True
+    assert told[2:5] == [True, True, "0"]
+    assert told[5][1].startswith("$.linux.uidMappings: expected none for a user namespace that is")
 
 
 @pytest.mark.parametrize("rootless", [True, False])

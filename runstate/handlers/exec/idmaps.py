@@ -163,8 +163,12 @@ def _unlike(config: Config) -> Iterator[str]:
     """Mappings for a user namespace that has other ones; runc takes the same ones, and so do we."""
     assert config.linux is not None  # noqa: S101 - it has a user namespace
     ids = of_container(config)
+    path = next(n.path for n in config.linux.namespaces if n.type == "user") or ""
+    is_own = namespaces.leads_to_own(path, "user")
     for kind, given in (("uid", config.linux.uid_mappings), ("gid", config.linux.gid_mappings)):
         found = ids.of(kind) if ids is not None else ()
+        if is_own and _are_themselves(kind, given):
+            continue
         if given and sorted(map(_numbers, given)) != sorted(map(_numbers, found)):
             yield expect(
                 ("linux", f"{kind}Mappings"),
@@ -172,6 +176,16 @@ def _unlike(config: Config) -> Iterator[str]:
                 "none for a user namespace that is joined, or those that it has"
                 f" ({_words(found) or 'unknown'})",
             )
+
+
+def _are_themselves(kind: str, mappings: tuple[IDMapping, ...]) -> bool:
+    """Whether mappings are of this process's own ids to themselves: what podman calls its own."""
+    ranges = tuple((inside, size) for inside, _, size in privileges.own_ids(kind))
+    return all(
+        mapping.container_id == mapping.host_id
+        and subids.cover(ranges, mapping.host_id, mapping.size)
+        for mapping in mappings
+    )
 
 
 def _numbers(mapping: IDMapping) -> tuple[int, int, int]:

@@ -50,17 +50,9 @@ def made_and_joined(config: Config) -> tuple[int, int]:
         flag = FLAGS[namespace.type]
         if not namespace.path:
             made |= flag
-        elif flag != kernel.CLONE_NEWUSER or not _is_own(namespace.path, "user"):
-            joined |= flag
+        elif flag != kernel.CLONE_NEWUSER or not namespaces.leads_to_own(namespace.path, "user"):
+            joined |= flag  # setns(2) refuses the user namespace that a process is in already
     return made, joined
-
-
-def _is_own(path: str, kind: str) -> bool:
-    # setns(2) refuses the user namespace that a process is in already.
-    try:
-        return os.path.samestat(os.stat(path), os.stat(f"/proc/self/ns/{namespaces.FILES[kind]}"))
-    except OSError:
-        return False
 
 
 def _to_join(config: Config) -> list[tuple[int, Namespace]]:
@@ -224,7 +216,7 @@ def to_enter(flags: int, joined: int, pid: int) -> int:
         pid: Init's.
     """
     for kind, flag in FLAGS.items():
-        if flag & flags & (joined | kernel.CLONE_NEWUSER) and _is_own(
+        if flag & flags & (joined | kernel.CLONE_NEWUSER) and namespaces.leads_to_own(
             f"/proc/{pid}/ns/{namespaces.FILES[kind]}", kind
         ):
             flags &= ~flag
