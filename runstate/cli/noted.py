@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
+
+from runstate.linux import interruption
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,8 +65,7 @@ class NotedSignals:
                 self._former[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        hooks = sys.modules.get("runstate.linux.hooks")
-        if hooks is not None and number in ENDING and hooks.is_awaited():
+        if number in ENDING and interruption.ask():
             # A hook may take for ever, and is ended, and all undone, before this goes on.
             self.interrupted = self.interrupted or number
             raise KeyboardInterrupt
@@ -88,6 +88,7 @@ class NotedSignals:
 
     def take(self) -> list[int]:
         """The numbers of the signals since the last time, in order."""
+        interruption.forget()
         try:
             return list(os.read(self._reader, 4096))
         except BlockingIOError:
@@ -102,5 +103,6 @@ class NotedSignals:
         signal.set_wakeup_fd(self._former_fd)
         for number, handler in self._former.items():
             signal.signal(number, handler)
+        interruption.forget()
         os.close(self._reader)
         os.close(self._writer)

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runstate.config.memo import json_form
-from runstate.linux.hooks import awaited
+from runstate.linux.interruption import interruptible
 from runstate.linux.operations import hooks as operations
 from runstate.linux.operations.hooks import HookCommand
 from runstate.states.oci import CREATING, oci_state
@@ -138,7 +138,7 @@ def uncounted(context: HandlerContext) -> Iterator[None]:
 @contextmanager
 def inside(context: HandlerContext) -> Iterator[None]:
     """While init runs its hooks, and is waited for."""
-    with uncounted(context), awaited():
+    with uncounted(context), interruptible():
         yield
 
 

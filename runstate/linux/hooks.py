@@ -9,45 +9,25 @@ from __future__ import annotations
 import os
 import select
 import signal as signals
-import threading
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NoReturn
 
 from runstate.errors import DeadlineExceeded, HookFailed, OperationFailed, explain_errno
 from runstate.init import protocol
 from runstate.init.attending import LATE, attend, holding
-from runstate.linux import launcher, processes
+from runstate.linux import interruption, launcher, processes
 from runstate.linux.handshake import Handshake
 from runstate.linux.operations import hooks as operations
 from runstate.linux.operations import on_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from runstate.linux.launcher import Child
     from runstate.linux.operations.hooks import HookCommand
     from runstate.states.state import ProcessIdentity
 
 _REAPING_SECONDS = 10.0
-
-_awaited = 0
-
-
-@contextmanager
-def awaited() -> Iterator[None]:
-    """While a hook is waited for, for as long as it likes: a signal may end the wait then."""
-    global _awaited  # noqa: PLW0603 - signals come to the whole process
-    mine = threading.current_thread() is threading.main_thread()
-    _awaited += mine
-    try:
-        yield
-    finally:
-        _awaited -= mine
-
-
-def is_awaited() -> bool:
-    """Whether the main thread, which gets the signals, waits for a hook now."""
-    return _awaited > 0
 
 
 def run(
@@ -58,6 +38,7 @@ def run(
     record: Callable[[ProcessIdentity], None],
     deadline: float,
     limit: float | None,
+    interruptible: bool,
 ) -> None:
     """Run a hook on the host to its end.
 
@@ -68,6 +49,7 @@ def run(
         record: Puts the process on record; the hook runs when this has returned.
         deadline: Seconds until the process has to be there.
         limit: Seconds that it may take then; None: for ever.
+        interruptible: Whether a signal that a command has noted may end the wait.
 
     Raises:
         HookFailed: It could not be executed, failed, or took too long.
@@ -86,7 +68,7 @@ def run(
             os.close(fd)
             fds.remove(fd)
         _start(hook, directory, shake, child, record, deadline)
-        with awaited():
+        with interruption.interruptible() if interruptible else nullcontext():
             how, (said, told) = attend(child.pidfd, (err, out), limit)
     except BaseException:
         _kill(child)

@@ -6,6 +6,7 @@ not the Python hooks of transitions (:mod:`runstate.engine.hooks`).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -131,13 +132,18 @@ def _run(attempt: Attempt, point: str, index: int) -> None:
     stopped = point == hooks.POSTSTOP
     init = None if stopped or context.init is None else context.init.pid
     limit: float | None = hook.timeout or None
-    if attempt.arguments.get("force"):
+    forced = bool(attempt.arguments.get("force"))
+    if forced:
         # What is forced ends in time; what is left of it is for all that are still to run.
         share = context.deadline / (len(of_point) - index)
         limit = share if limit is None else min(limit, share)
-    arguments = (hook, hooks.state(context, _STATUS[point], init), context.bundle)
-    if attempt.arguments.get("force"):
-        running.run(*arguments, record=record, deadline=context.deadline, limit=limit)
-        return
-    with hooks.uncounted(context):
-        running.run(*arguments, record=record, deadline=context.deadline, limit=limit)
+    with nullcontext() if forced else hooks.uncounted(context):
+        running.run(
+            hook,
+            hooks.state(context, _STATUS[point], init),
+            context.bundle,
+            record=record,
+            deadline=context.deadline,
+            limit=limit,
+            interruptible=not forced,
+        )

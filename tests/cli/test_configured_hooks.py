@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runstate import DEVNULL, Config
+from runstate.cli.noted import NotedSignals
+from tests import host
 from tests.cli.calling import until
 from tests.hooking import POINTS, Notes, shell
 
@@ -55,7 +58,8 @@ def test_plan_shows_them_where_they_run(cli, with_hooks):
     assert "wait until the host" in lines[places["createContainer"] - 1]
     if cli.backend == "linux":
         assert lines[places["createContainer"] + 1].startswith("pivot into the rootfs")
-    assert lines[places["startContainer"] - 1] == "wait in the exec fifo to be started"
+    released = lines.index("wait in the exec fifo to be started")
+    assert released < places["startContainer"] < lines.index("execute sleep 1000")
     assert lines[places["poststart"] - 1] == "on the host, when the program has started:"
     assert lines[places["poststop"] - 1] == "on the host, when the container is destroyed:"
 
@@ -117,3 +121,31 @@ def test_a_signal_ends_a_hook_that_hangs(cli, with_hooks, new_id, notes, point, 
     assert process.wait(10) == 128 + number
     assert cli.ok("list", "-q") == ""
     assert notes.order == ["poststop"]
+
+
+@pytest.mark.parametrize("forwarding", [False, True])
+def test_a_signal_that_comes_before_the_wait_ends_it_too(make_process, notes, forwarding):
+    hooks = {
+        "prestart": [shell("/bin/busybox sleep 1000; :")],
+        "poststop": [notes.mark("poststop")],
+    }
+    config = Config.from_dict({**make_process.config().to_dict(), "hooks": hooks})
+    with NotedSignals() as noted:
+        if forwarding:
+            noted.forward()
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            make_process.factory.create(host.new_id(), config, stdin=DEVNULL)
+    assert notes.order == ["poststop"]
+
+
+def test_a_signal_that_was_meant_for_the_program_ends_no_wait(make_process, notes):
+    config = Config.from_dict(
+        {**make_process.config().to_dict(), "hooks": {"poststart": [notes.mark("poststart")]}}
+    )
+    with NotedSignals() as noted:
+        noted.forward()
+        signal.raise_signal(signal.SIGTERM)
+        assert noted.take() == [signal.SIGTERM]
+        make_process.factory.run(host.new_id(), config, stdin=DEVNULL).destroy(force=True)
+    assert notes.order == ["poststart"]
