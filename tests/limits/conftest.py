@@ -154,3 +154,27 @@ def huge_pages() -> Iterator[None]:
     yield
     with open(path, "w") as file:
         file.write(before)
+
+
+@pytest.fixture
+def weighed_disk(tmp_path: Path) -> Iterator[tuple[int, int]]:
+    """The numbers of a loop device whose scheduler has weights, BFQ."""
+    image = tmp_path / "disk"
+    image.write_bytes(bytes(1 << 20))
+    made = subprocess.run(
+        ["losetup", "--find", "--show", image], check=True, capture_output=True, text=True
+    )
+    device = made.stdout.strip()
+    try:
+        scheduler = f"/sys/block/{os.path.basename(device)}/queue/scheduler"
+        with open(scheduler) as file:
+            if "bfq" not in file.read():
+                pytest.skip("this kernel has no scheduler with weights")
+        with open(scheduler, "w") as file:
+            file.write("bfq")
+        number = os.stat(device).st_rdev
+        yield os.major(number), os.minor(number)
+        with open(scheduler, "w") as file:
+            file.write("none")
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)

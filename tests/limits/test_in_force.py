@@ -197,6 +197,30 @@ def test_a_weight_is_with_the_kernel(limiter, layout):
     assert limiter.read(container, "blkio.bfq.weight") == "321"
 
 
+def test_the_weight_of_a_device_is_with_the_kernel(weighed_disk, limiter, layout):
+    _legacy(layout, "blkio")
+    major, minor = weighed_disk
+    device = {"major": major, "minor": minor}
+    container = limiter.running({"blockIO": {"weightDevice": [{**device, "weight": 77}]}})
+    lines = limiter.read(container, "blkio.bfq.weight_device").splitlines()
+    assert lines == ["default 100", f"{major}:{minor} 77"]
+    # A failed change takes it back, also to none at all.
+    other = limiter.running({})
+    for made in (container, other):
+        before = limiter.read(made, "blkio.bfq.weight_device")
+        with pytest.raises(OperationFailed, match="999:0"):
+            made.update(
+                {
+                    "blockIO": {
+                        "weightDevice": [{**device, "weight": 55}],
+                        "throttleReadBpsDevice": [{"major": 999, "minor": 0, "rate": 1}],
+                    }
+                }
+            )
+        assert limiter.read(made, "blkio.bfq.weight_device") == before
+        made.destroy(force=True)
+
+
 HUGE = "import mmap; mmap.mmap(-1, {} << 21, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000)"
 
 
