@@ -187,6 +187,17 @@ def test_all_limits_are_the_program_s_and_a_further_process_s(containers, furthe
     assert limits_of(further(container, "cat", "/proc/self/limits")) == expected
 
 
+@pytest.mark.parametrize("limit", [0, 1, 3, 4, 8, 64])
+def test_few_descriptors_are_enough_to_start(containers, further, limit, rootfs):
+    # Not for a program with shared libraries, so it is the static one.
+    rlimits = [{"type": "RLIMIT_NOFILE", "soft": limit, "hard": limit}]
+    script = ("/bin/sh", "-c", "ulimit -n; ulimit -Hn")
+    expected = f"{limit}\n{limit}\n"
+    assert containers.says(*script, rootfs=rootfs, **{"process.rlimits": rlimits}) == expected
+    container = containers.running("/bin/sleep", "1000", rootfs=rootfs)
+    assert further(container, *script, rlimits=rlimits) == expected
+
+
 def test_no_limit_is_the_largest_number(containers):
     rlimits = [{"type": "RLIMIT_CPU", "soft": 2**64 - 1, "hard": 2**64 - 1}]
     said = containers.says("cat", "/proc/self/limits", **{"process.rlimits": rlimits})

@@ -8,7 +8,9 @@ import struct
 
 import pytest
 
+from runstate import Config
 from runstate.errors import ConfigInvalid, OperationFailed
+from runstate.linux.operations import RARE
 from tests import host
 
 pytestmark = pytest.mark.root
@@ -43,6 +45,11 @@ def io_priority(pid):
     """Class and level of ioprio_get(2)."""
     value = _syscall(_IOPRIO_GET, 1, pid)
     return value >> 13, value & 7
+
+
+def test_a_default_container_needs_nothing_rare(linux_factory):
+    _, operations, _ = linux_factory.plan(Config.default(["true"]))
+    assert not {operation.name for operation in operations} & RARE.keys()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from runstate.handlers.exec.program import (
     command,
+    compile_late,
     compile_outside,
     compile_program,
     compile_setup,
@@ -84,6 +85,7 @@ def compile_further(
         ),
         *load.before_ready,
         operations.on_record(keep_channel=True),
+        *compile_late(process),
         operations.prepare_program(*command(process)),
         *load.last,
         operations.execute(process.args),

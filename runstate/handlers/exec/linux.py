@@ -14,6 +14,7 @@ from runstate.handlers.exec import filtering, lifecycle, limits, namespaces, rdt
 from runstate.handlers.exec.further import INIT, compile_before, compile_further
 from runstate.handlers.exec.program import (
     command,
+    compile_late,
     compile_outside,
     compile_program,
     compile_setup,
@@ -413,6 +414,7 @@ class LinuxExec:
             *load.before_ready,
             operations.on_record(),
             operations.wait_in_fifo(first),
+            *compile_late(config.process),
             *_last(context, load.last),
             operations.execute(config.process.args),
         ]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from runstate.config.linux import Linux
     from runstate.linux.operations import Operation
 
+_DESCRIPTORS = 64  # more than a process on its way to its program has open
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -67,6 +68,7 @@ def compile_program(
     plan = [
         operations.set_rlimit(operations.rlimit(limit.type), limit.soft, limit.hard)
         for limit in process.rlimits
+        if not _too_few(limit)
     ]
     if process.scheduler or process.io_priority or _tuned(linux):
         from runstate.handlers.exec.tuning import compile_tuning  # noqa: PLC0415 - few are
@@ -110,6 +112,19 @@ def compile_program(
         operations.find_executable(process.args[0], search_path(process.env)),
     ]
     return plan
+
+
+def compile_late(process: Any) -> list[Operation]:
+    """What must not be in force before the process has opened all that it needs to start."""
+    return [
+        operations.set_rlimit(operations.rlimit(limit.type), limit.soft, limit.hard)
+        for limit in process.rlimits
+        if _too_few(limit)
+    ]
+
+
+def _too_few(limit: Any) -> bool:
+    return bool(limit.type == "RLIMIT_NOFILE" and limit.soft < _DESCRIPTORS)
 
 
 def _tuned(linux: Linux | None) -> bool:
