@@ -68,6 +68,7 @@ class Zygote:
         self.poll = select.poll()
         self.poll.register(control, select.POLLIN)
         self.nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.is_root = os.geteuid() == 0
 
     def serve(self) -> None:
         """Until the engine closes its end."""
@@ -140,15 +141,16 @@ class Zygote:
     def _fork(
         self, flags: int, keep: list[int], cgroup: int, parent_flag: int = 0, made: int = 0
     ) -> int:
-        in_new_user = (flags | made) & kernel.CLONE_NEWUSER
-        if in_new_user:
+        shows_maps = (flags | made) & kernel.CLONE_NEWUSER and not self.is_root
+        if shows_maps:
             # The id maps of a process that is not dumpable belong to root (proc(5)); an
-            # ordinary user could not write them. The child drops this again with its plan.
+            # ordinary user could not write them. The child drops this again with its plan. For
+            # root it is not done: a neighbour in a pid namespace that is joined could look in.
             kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
         pid = kernel.clone3(flags | parent_flag, 0 if parent_flag else signal.SIGCHLD, cgroup)
         if pid == 0:
             self._become_init(lambda: executor.main(keep))
-        if in_new_user:
+        if shows_maps:
             kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         return pid
 

@@ -319,3 +319,46 @@ def test_nothing_can_be_mounted_in_a_mount_namespace_of_the_hosts_for_another_us
             assert "nothing could be mounted there" in refused(make_in, config)
         finally:
             other.kill()
+
+
+# --- neighbours -----------------------------------------------------------------------------------
+
+
+def looks_into(neighbour, pid):
+    """What a neighbour, who sees its pid, gets to see of a process that is still the host's."""
+    with open(f"/proc/{pid}/status") as file:
+        seen_as = next(line for line in file if line.startswith("NSpid:")).split()[-1]
+    look = "ls root/ cwd/ || readlink exe fd/0 fd/1 fd/3 || cat environ maps fd/3"
+    look = f"cd /proc/{seen_as} && ({look}) 2>/dev/null"
+    done = neighbour.exec(["sh", "-c", look], stdin=DEVNULL, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("user", ["the host's", "new", "shared"])
+def test_a_neighbour_in_the_same_pid_namespace_cannot_look_into_init(make_in, monkeypatch, user):
+    from runstate.handlers.exec import idmaps
+
+    own, shared = make_in.config(), {}
+    if user == "shared":
+        own = make_in.config(user=None)
+        own["linux"] |= root_map()
+    pause = make_in.run(own)
+    shared["pid"] = path(pause, "pid")
+    if user == "shared":
+        shared["user"] = path(pause, "user")
+    config = make_in.config(**shared, **({"user": None} if user == "new" else {}))
+    config["mounts"] = [m for m in config["mounts"] if user != "new" or m["type"] != "proc"]
+    del config["linux"]["maskedPaths"], config["linux"]["readonlyPaths"]
+    seen = []
+    if user == "new":
+        config["linux"] |= root_map()
+        write_maps = idmaps.write_maps
+
+        def look_first(pid, *arguments):
+            seen.append(looks_into(pause, pid))
+            write_maps(pid, *arguments)
+
+        monkeypatch.setattr(idmaps, "write_maps", look_first)
+    container = make_in.create(config)
+    seen.append(looks_into(pause, container.pid))
+    assert seen == [""] * (2 if user == "new" else 1)
