@@ -155,6 +155,20 @@ _madvise = _prototype("madvise", _ptr, ctypes.c_size_t, _int)
 # syscall(2) is variadic: every argument is passed as a long, as the kernel takes it.
 _syscall = _libc.syscall
 _syscall.restype = _long
+
+
+def _numbered(*arguments: type) -> ctypes._NamedFuncPointer:
+    """syscall(2) for one call of many: to convert by prototype is faster than one by one."""
+    function: ctypes._NamedFuncPointer = _libc["syscall"]
+    function.argtypes = (_long, *arguments)
+    function.restype = _long
+    return function
+
+
+_open_tree = _numbered(_long, _str, _long)
+_move_mount = _numbered(_long, _str, _long, _str, _long)
+_mount_setattr = _numbered(_long, _str, _long, _ptr, _long)
+_openat2 = _numbered(_long, _str, _ptr, _long)
 _pysyscall = _pylibc.syscall
 _pysyscall.restype = _long
 
@@ -209,9 +223,7 @@ def umount2(target: str, flags: int) -> None:
 
 def open_tree(dirfd: int, path: str, flags: int) -> int:
     """open_tree(2): a descriptor for a mount, or for a detached copy of it."""
-    fd = _syscall(
-        _long(_SYS_OPEN_TREE), _long(dirfd), _str(os.fsencode(path)), _long(flags | os.O_CLOEXEC)
-    )
+    fd = _open_tree(_SYS_OPEN_TREE, dirfd, os.fsencode(path), flags | os.O_CLOEXEC)
     if fd < 0:
         _fail(path)
     return int(fd)
@@ -220,9 +232,7 @@ def open_tree(dirfd: int, path: str, flags: int) -> int:
 def move_mount(tree: int, target: int) -> None:
     """move_mount(2) of a detached tree onto a descriptor."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
-    if _syscall(
-        _long(_SYS_MOVE_MOUNT), _long(tree), _str(b""), _long(target), _str(b""), _long(flags)
-    ):
+    if _move_mount(_SYS_MOVE_MOUNT, tree, b"", target, b"", flags):
         _fail()
 
 
@@ -247,27 +257,21 @@ def mount_setattr(
     """mount_setattr(2) of the mount that a descriptor stands for."""
     attr = _MountAttr(attr_set, attr_clr, propagation, userns)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    if _syscall(
-        _long(_SYS_MOUNT_SETATTR),
-        _long(dirfd),
-        _str(b""),
-        _long(flags),
-        ctypes.byref(attr),
-        _long(ctypes.sizeof(attr)),
+    if _mount_setattr(
+        _SYS_MOUNT_SETATTR, dirfd, b"", flags, ctypes.byref(attr), ctypes.sizeof(attr)
     ):
         _fail()
 
 
-# struct statfs begins with f_type, a long, wherever Linux has it.
-_Statfs = _long * 32
+# struct statfs begins with f_type, a long, wherever Linux has it. There is one thread.
+_statfs = (_long * 32)()
 
 
 def filesystem_type(fd: int) -> int:
     """fstatfs(2): the magic number of the file system that a descriptor is in."""
-    found = _Statfs()
-    if _fstatfs(fd, found):
+    if _fstatfs(fd, _statfs):
         _fail()
-    return int(found[0])
+    return int(_statfs[0])
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
@@ -366,13 +370,7 @@ class _OpenHow(ctypes.Structure):
 def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
     """openat2(2)."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    fd = _syscall(
-        _long(_SYS_OPENAT2),
-        _long(dirfd),
-        _str(os.fsencode(path)),
-        ctypes.byref(how),
-        _long(ctypes.sizeof(how)),
-    )
+    fd = _openat2(_SYS_OPENAT2, dirfd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
     if fd < 0:
         _fail(path)
     return int(fd)

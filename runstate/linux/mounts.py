@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from enum import IntFlag
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 from attrs import frozen
 
 from runstate.init import kernel
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class MS(IntFlag):
@@ -169,7 +166,8 @@ def _apply(name: tuple[int, bool], flags: int, cleared: int) -> tuple[int, int]:
     return flags | flag, cleared & ~flag
 
 
-def parse_options(options: Iterable[str]) -> MountOptions:
+@lru_cache(maxsize=256)
+def parse_options(options: tuple[str, ...]) -> MountOptions:
     """Take mount options apart; a later one wins over an earlier."""
     flags = cleared = idmap = 0
     propagation, data = [], []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runstate.config.validation import namespace_types
@@ -30,8 +31,13 @@ _SELINUX = "/sys/fs/selinux/enforce"
 
 def target_of(mount: Mount) -> str:
     """Where in the container a mount goes: a clean path from its root on."""
+    return _clean(mount.destination)
+
+
+@lru_cache(maxsize=256)
+def _clean(destination: str) -> str:
     # Lexically, as runc cleans it; symlinks in the rootfs are met when the mount is made.
-    return posixpath.normpath("/" + mount.destination.lstrip("/"))
+    return posixpath.normpath("/" + destination.lstrip("/"))
 
 
 def source_of(context: HandlerContext, mount: Mount) -> str:

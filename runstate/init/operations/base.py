@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Program = tuple[bytes, Array[c_char_p] | None, Array[c_char_p] | None]
 
 DIRECTORY = os.O_PATH | os.O_DIRECTORY
+_STRAIGHT = kernel.RESOLVE_IN_ROOT | kernel.RESOLVE_NO_SYMLINKS
 _MOST_LINKS = 40  # as path_resolution(7)
 # The kernel gives up on a ".." when anything is renamed or mounted meanwhile (openat2(2), EAGAIN).
 _MOST_TRIES = 100
@@ -74,21 +75,17 @@ class Init:
 
     def inside(self, path: str, flags: int, mode: int = 0) -> int:
         """A descriptor for a path as it is within the rootfs."""
-        return self._resolve(path, flags, mode, kernel.RESOLVE_IN_ROOT)
-
-    def _resolve(self, path: str, flags: int, mode: int, resolve: int) -> int:
-        tries = _MOST_TRIES
-        while True:
+        for _ in range(_MOST_TRIES):
             try:
-                return kernel.openat2(self.rootfs, path, flags, mode, resolve)
+                return kernel.openat2(self.rootfs, path, flags, mode, kernel.RESOLVE_IN_ROOT)
             except OSError as error:
-                tries -= 1
                 if error.errno == errno.EXDEV:
                     raise OperationError(
                         errno.EXDEV, f"{path} leads out of the rootfs, by a magic link of procfs"
                     ) from error
-                if error.errno != errno.EAGAIN or not tries:
+                if error.errno != errno.EAGAIN:
                     raise
+        raise OSError(errno.EAGAIN, "something is renamed or mounted all the time", path)
 
     def make_inside(self, path: str, *, directory: bool, links: int = _MOST_LINKS) -> int:
         """Like ``inside`` with O_PATH, but what is missing is made.
@@ -142,6 +139,11 @@ class Init:
             directory: Whether a directory or a file is made.
             source: The tree of a bind mount.
         """
+        if not path.startswith("/proc"):
+            # A path without symlinks leads where it says, and that is what most are.
+            fd = self._straight(path, os.O_PATH, directory=directory)
+            if fd >= 0:
+                return fd
         fd = self.make_inside(path, directory=directory)
         on_procfs = kernel.filesystem_type(fd) == kernel.PROC_SUPER_MAGIC
         if not on_procfs and path != "/proc":
@@ -157,24 +159,38 @@ class Init:
             )
         return fd
 
+    def _straight(self, path: str, flags: int, *, directory: bool) -> int:
+        """A descriptor for a path without symlinks, whose last name is made; or else -1."""
+        try:
+            return kernel.openat2(self.rootfs, path, flags, 0, _STRAIGHT)
+        except FileNotFoundError:
+            above, _, name = path.rpartition("/")
+        except OSError:
+            return -1
+        try:
+            parent = kernel.openat2(self.rootfs, above or "/", DIRECTORY, 0, _STRAIGHT)
+            leads_to = self._make(name, parent, directory=directory)
+            os.close(parent)
+            return -1 if leads_to else kernel.openat2(self.rootfs, path, flags, 0, _STRAIGHT)
+        except OSError:
+            return -1
+
     def ordinary_directory(self, path: str, kind: str) -> int:
         """A directory to mount procfs or sysfs on, whose path has no symlink in it.
 
         A rootfs with a symlink there would have the file system where nobody looks for it, and
         files of its own where the kernel's are expected (CVE-2019-19921, CVE-2023-27561).
         """
-        resolve = kernel.RESOLVE_IN_ROOT | kernel.RESOLVE_NO_SYMLINKS
-        for missing in (True, False):
-            try:
-                return self._resolve(path, DIRECTORY, 0, resolve)
-            except FileNotFoundError:
-                if not missing:
-                    raise
-                os.close(self.make_inside(path, directory=True))
-            except OSError as error:
-                if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-                    raise
-                break
+        fd = self._straight(path, DIRECTORY, directory=True)
+        if fd >= 0:
+            return fd
+        try:
+            # It may be that more than its last name is missing.
+            os.close(self.make_inside(path, directory=True))
+            return kernel.openat2(self.rootfs, path, DIRECTORY, 0, _STRAIGHT)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
         raise OperationError(
             errno.ENOTDIR, f"{kind} goes on an ordinary directory, and no symlink may lead there"
         )
