@@ -64,8 +64,9 @@ def _run(keep: list[int], unshared: int) -> None:
     if plan is None:
         return
     # The files by which the ids of a user namespace are mapped belong to root as long as its
-    # first process is not dumpable (proc(5)), so that one drops it in `become_root`.
-    if not any(operation[0] == "become_root" for operation in plan):
+    # first process is not dumpable (proc(5)), so that one, which waits for it, drops it in
+    # `become_root`.
+    if not any(operation[0] == "await_engine" for operation in plan):
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     execute(plan, Init(channel, tuple(extras), unshared))
 

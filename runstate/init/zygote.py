@@ -226,13 +226,15 @@ class Zygote:
             cgroup = -1 if goes_first else cgroup
             self._join_and_clone(flags, joins, keep, cgroup, before, needed, clocks, writer)
         os.close(writer)
-        answer = os.read(reader, 256)
+        answer = os.read(reader, 1024).decode("utf-8", "replace")
         os.close(reader)
         os.waitpid(middle, 0)
-        operation, _, number = answer.decode("utf-8", "replace").partition("\0")
+        operation, _, rest = answer.partition("\0")
+        number, _, text = rest.partition("\0")
         if operation == "pid":
             return int(number)
-        raise OSError(int(number or errno.ESRCH), "", operation or "join namespaces")
+        doing = operation or "join namespaces"
+        raise OSError(int(number or errno.ESRCH), "", f"{doing}\0{text}" if text else doing)
 
     def _join_and_clone(
         self,
@@ -269,7 +271,9 @@ class Zygote:
         except OSError as error:
             answer = f"{doing or error.filename or 'clone3'}\0{error.errno}"
         except OperationError as error:
-            answer = f"{doing}\0{error.errno}"
+            answer = f"{doing}\0{error.errno}\0{error.text}"
+        except Exception as error:  # noqa: BLE001 - a second zygote must not come of it
+            answer = f"{doing or 'clone3'}\0{errno.EINVAL}\0{type(error).__name__}: {error}"
         os.write(writer, answer.encode())
         os._exit(0)
 

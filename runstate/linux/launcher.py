@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from runstate.errors import InitDied, OperationFailed
+from runstate.errors import InitDied, OperationFailed, explain_errno
 from runstate.init import protocol
 from runstate.linux import processes, zygote_process
 from runstate.linux.operations.namespaces import namespace_names
@@ -82,10 +82,14 @@ class Child:
             )
         (kind, value, text), fds = reply
         if kind != protocol.SPAWNED:
+            text, _, detail = text.partition("\0")
             words = next((o.describe() for o in self._before if o.name == text), text)
             if text.startswith("setns "):
                 words = f"join namespaces: {namespace_names(int(text[6:]))}"
-            raise OperationFailed.from_os_error(f"start a process ({words})", OSError(value, ""))
+            reason = explain_errno(value)
+            raise OperationFailed(
+                f"start a process ({words})", f"{reason}: {detail}" if detail else reason, value
+            )
         self.pidfd = fds[0]
         self._identity = ProcessIdentity(value, int(text))
 

@@ -275,3 +275,16 @@ def test_a_score_that_may_not_be_lowered_is_an_error_with_the_reason(containers,
     assert done.returncode == 1
     assert "set oom_score_adj to -1000: Permission denied (EACCES)" in done.stderr
     assert "to lower it takes CAP_SYS_RESOURCE" in done.stderr
+
+
+def test_nor_a_further_process_s(containers, further):
+    # A process of the container's own has no more rights than its maker, whoever that is.
+    container = containers.running(**{"process.oomScoreAdj": 1000})
+    if grantable(own_userns=False) & mask_of(["CAP_SYS_RESOURCE"]):
+        assert further(container, *SCORE, oomScoreAdj=-1000) == "-1000\n"
+        return
+    with pytest.raises(OperationFailed) as caught:
+        further(container, "true", oomScoreAdj=-1000)
+    assert "set oom_score_adj to -1000" in str(caught.value)
+    assert "to lower it takes CAP_SYS_RESOURCE" in str(caught.value)
+    assert container.processes() == [container.pid]
