@@ -6,30 +6,23 @@ import os
 import signal as signals
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, evolve, field, frozen
+from attrs import asdict, field, frozen
 
 from runstate.errors import InitDied, OperationFailed
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
-from runstate.handlers.exec import filtering, lifecycle, limits, namespaces, rdt
+from runstate.handlers.exec import checking, filtering, lifecycle, limits, namespaces, rdt
 from runstate.handlers.exec.further import INIT, compile_before, compile_further
-from runstate.handlers.exec.program import (
-    command,
-    compile_late,
-    compile_outside,
-    compile_program,
-    compile_setup,
-)
-from runstate.handlers.exec.requirements import missing, not_granted, raise_ceilings
+from runstate.handlers.exec.initial import compile_initial
+from runstate.handlers.exec.requirements import raise_ceilings
 from runstate.handlers.exec.streams import give_to_user
 from runstate.init import kernel
-from runstate.linux import launcher, operations, processes
+from runstate.linux import launcher, processes
 from runstate.linux.cgroups.cgroup import Cgroup
 from runstate.linux.handshake import Handshake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from runstate.config import Config
     from runstate.linux.launcher import Child
     from runstate.linux.operations import Operation
     from runstate.states.state import ProcessIdentity
@@ -74,45 +67,11 @@ class LinuxExec:
 
     def check(self, context: HandlerContext) -> list[str]:
         """What of the config this host cannot do."""
-        from runstate.config.support import unsupported  # noqa: PLC0415 - only `create` asks
-        from runstate.config.validation import missing_for_linux  # noqa: PLC0415
-
-        config = context.config
-        return [
-            *missing_for_linux(config),
-            *unsupported(config),
-            *self._missing_on_host(context),
-            *lifecycle.missing_hooks(config),
-        ]
-
-    def _missing_on_host(self, context: HandlerContext) -> list[str]:
-        from runstate.config.validation import namespace_types  # noqa: PLC0415 - `create` asks
-
-        problems = namespaces.missing(context.config)
-        if not problems and "user" in namespace_types(context.config):
-            from runstate.handlers.exec import idmaps  # noqa: PLC0415 - not all have one
-
-            problems = idmaps.missing(context.config)
-        return problems or [
-            *missing(context.config, context.config.process),
-            *filtering.check(context.config),
-            *limits.missing(context),
-            *rdt.missing(context),
-        ]
+        return checking.missing_on_host(context)
 
     def check_process(self, context: HandlerContext, process: Any) -> list[str]:
         """What of a further process cannot be done."""
-        from runstate.config.support import unsupported  # noqa: PLC0415 - only `exec` asks
-
-        described = evolve(context.config, process=process)
-        problems = unsupported(described)
-        problems = [problem for problem in problems if problem.startswith("$.process")]
-        for words in not_granted(described):
-            import logging  # noqa: PLC0415 - few processes ask for what they cannot have
-
-            logging.getLogger("runstate.exec").warning("container %r: %s", context.id, words)
-        init = context.init.pid if context.init is not None else 0
-        return problems or missing(context.config, process, init)
+        return checking.missing_for_process(context, process)
 
     def check_resources(self, context: HandlerContext, resources: dict[str, Any]) -> list[str]:
         """What of new limits is wrong, or cannot be done on this host."""
@@ -120,16 +79,11 @@ class LinuxExec:
 
     def notices(self, context: HandlerContext) -> list[str]:
         """What has to be left out on this host."""
-        left_out = limits.notices(context)
-        if _in_user_namespace(context.config):
-            from runstate.handlers.exec import idmaps  # noqa: PLC0415 - not all have one
-
-            left_out += idmaps.notices(context.config)
-        return left_out + not_granted(context.config)
+        return checking.left_out(context)
 
     def preview(self, context: HandlerContext) -> tuple[Operation, ...]:
         """The operations of ``run``."""
-        return self._compile(context, _options(context))
+        return compile_initial(context, _options(context))
 
     # --- the contract -------------------------------------------------------------------------
 
@@ -180,7 +134,7 @@ class LinuxExec:
         pid = 0
         if filtering.tells_agent(context.config):
             pid = _identity(child, options).pid
-        plan = substate.objects["plan"] = self._compile(context, options, pid)
+        plan = substate.objects["plan"] = compile_initial(context, options, pid)
         try:
             handshake.send_plan(plan, context.deadline)
         except InitDied:
@@ -365,89 +319,14 @@ class LinuxExec:
             os.close(proc)
             os.close(pidfd)
 
-    # --- compiling --------------------------------------------------------------------------------
-
-    @staticmethod
-    def _compile(
-        context: HandlerContext, options: LinuxExecOptions, pid: int = 0
-    ) -> tuple[Operation, ...]:
-        config = context.config
-        assert config.process is not None  # noqa: S101 - validation saw to it
-        plan = compile_outside(config.process)
-        first = len(context.descriptors)  # of those that `create` adds
-        if options.cgroup is not None:
-            plan.append(_join(options.cgroup, first + 1))
-        if options.made & _USER:
-            plan.append(operations.await_engine("the ids are mapped"))
-        if options.namespaces & _USER:
-            plan.append(operations.become_root())
-        # The cgroup at this moment becomes the root of a new cgroup namespace.
-        if options.made & ~namespaces.BY_CLONE:
-            plan.append(operations.unshare(options.made & ~namespaces.BY_CLONE))
-        plan += compile_setup(context.id, config.process)
-        if options.joined & kernel.CLONE_NEWNS:
-            index = context.descriptor(namespaces.MOUNT)
-            plan.append(operations.join_namespaces(index, kernel.CLONE_NEWNS))
-        plan += context.operations()
-        if context.meets_host or config.hooks is not None:
-            names = [operation.name for operation in plan]
-            place = names.index("pivot_root") if "pivot_root" in names else len(plan)
-            plan[place:place] = lifecycle.before_pivot(context)
-        if config.hostname:
-            plan.append(operations.sethostname(config.hostname))
-        if config.domainname:
-            plan.append(operations.setdomainname(config.domainname))
-        if config.linux is not None and config.linux.sysctl:
-            from runstate.handlers.exec.tuning import compile_sysctls  # noqa: PLC0415 - rare
-
-            plan += compile_sysctls(config.linux)
-        # Only here, as runc does it: a further process finds its directory or fails.
-        plan.append(operations.make_cwd(config.process.cwd))
-        load = filtering.loading(context, config.process, pid, "creating")
-        plan += compile_program(
-            config.process,
-            config.linux,
-            own_userns=bool(options.namespaces & _USER),
-            with_rights=load.with_rights,
-        )
-        plan += [
-            *load.before_ready,
-            operations.on_record(),
-            operations.wait_in_fifo(first),
-            *compile_late(config.process),
-            *_last(context, load.last),
-            operations.execute(config.process.args),
-        ]
-        return tuple(plan)
-
 
 _USER = kernel.CLONE_NEWUSER
-
-
-def _last(context: HandlerContext, load: Iterable[Operation]) -> list[Operation]:
-    """What is left to do before the program.
-
-    What runs inside before it, from the container's own files, is filtered like it, as runc has
-    it; without such hooks the filter comes last of all, and need allow nothing but execve(2).
-    """
-    hooks = lifecycle.before_program(context)
-    prepare = operations.prepare_program(*command(context.config.process))
-    return [*load, *hooks, prepare] if hooks else [prepare, *load]
-
-
-def _join(cgroup: Cgroup, first: int) -> Operation:
-    return operations.join_cgroups(first, len(cgroup.self_attach_files))
 
 
 def _options(context: HandlerContext) -> LinuxExecOptions:
     made, joined = namespaces.made_and_joined(context.config)
     cgroup_paths = limits.plan_cgroup(context)
     return LinuxExecOptions(made | joined, cgroup_paths, rdt.plan(context), joined)
-
-
-def _in_user_namespace(config: Config) -> bool:
-    made, joined = namespaces.made_and_joined(config)
-    return bool((made | joined) & _USER)
 
 
 def _root_of(context: HandlerContext, options: LinuxExecOptions) -> tuple[int, int] | None:
