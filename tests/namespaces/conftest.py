@@ -81,6 +81,7 @@ def open_rootfs(rootfs: Path) -> Iterator[str]:
     os.chmod(top, 0o755)  # noqa: S103
     path = f"{top}/rootfs"
     shutil.copytree(rootfs, path, symlinks=True)
+    os.chmod(path, 0o755)  # noqa: S103
     for directory, names, files in os.walk(path):
         for name in [".", *names, *files]:
             os.chown(f"{directory}/{name}", ROOT, ROOT, follow_symlinks=False)

@@ -103,6 +103,24 @@ def test_what_is_made_for_init_belongs_to_the_root_of_the_joined_one(make_in, ow
     container.destroy(force=True)
 
 
+def test_a_user_of_the_joined_one_may_open_its_streams_also_when_the_path_is_gone(
+    make_in, owner, tmp_path
+):
+    name = str(tmp_path / "user")
+    fd = os.open(path(owner, "user"), os.O_RDONLY)
+    pins.pin(fd, name)
+    os.close(fd)
+    try:
+        config = make_in.config(user=name)
+        config["process"]["user"] = {"uid": 5, "gid": 5}
+        container = make_in.run(config)
+    finally:
+        pins.unpin(name)
+    assert says(container, "sh", "-c", "id -u >/dev/stdout") == "5"
+    with pytest.raises(ConfigInvalid, match=r"\$\.process\.user\.uid: expected an id that"):
+        container.exec(["true"], user=(70_000, 0))
+
+
 def test_the_user_has_to_be_one_of_the_joined_ones(make_in, owner):
     config = make_in.config(user=path(owner, "user"))
     config["process"]["user"] = {"uid": 70_000, "gid": 0}

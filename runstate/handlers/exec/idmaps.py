@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from runstate.config import Config
 
 _KINDS = ("uid", "gid")
+_NOBODY = 65534
 
 
 @frozen
@@ -47,7 +48,8 @@ class Ids:
     @property
     def root(self) -> tuple[int, int]:
         """The host's ids of the container's root; 65534 where it is nobody there."""
-        return _outside(0, self.uids), _outside(0, self.gids)
+        uid, gid = _outside(0, self.uids), _outside(0, self.gids)
+        return _NOBODY if uid is None else uid, _NOBODY if gid is None else gid
 
 
 def of_container(config: Config, init: int = 0) -> Ids | None:
@@ -119,11 +121,23 @@ def _by_joining(namespace: int) -> Ids:
         os.close(null)
 
 
-def _outside(number: int, mappings: tuple[IDMapping, ...]) -> int:
+def host_uid(config: Config, uid: int, init: int = 0) -> int | None:
+    """The host's id of a container's user; None if it has none, or it cannot be told.
+
+    Args:
+        config: The container's, with a user namespace.
+        uid: The id inside.
+        init: The container's init, if there is one already.
+    """
+    ids = of_container(config, init)
+    return None if ids is None else _outside(uid, ids.uids)
+
+
+def _outside(number: int, mappings: tuple[IDMapping, ...]) -> int | None:
     for mapping in mappings:
         if mapping.container_id <= number < mapping.container_id + mapping.size:
             return mapping.host_id + number - mapping.container_id
-    return 65534
+    return None
 
 
 # --- before any effect ---------------------------------------------------------------------------

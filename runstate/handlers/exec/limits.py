@@ -134,10 +134,11 @@ def _owner(config: Config) -> int | None:
         return None
     user = config.process.user
     inside = (user.uid or 0) if user is not None else 0
-    for mapping in config.linux.uid_mappings:
-        if mapping.container_id <= inside < mapping.container_id + mapping.size:
-            return mapping.host_id + inside - mapping.container_id
-    return None if config.linux.uid_mappings else inside
+    if all(n.type != "user" for n in config.linux.namespaces):
+        return inside
+    from runstate.handlers.exec import idmaps  # noqa: PLC0415 - not all have a user namespace
+
+    return idmaps.host_uid(config, inside)
 
 
 def missing(context: HandlerContext) -> list[str]:

@@ -301,7 +301,7 @@ class LinuxExec:
         late = flags & ~options.joined & kernel.CLONE_NEWCGROUP
         if late:
             context.descriptors[INIT] = os.dup(pidfd)
-        give_to_user(context.config, spec.process, spec.stdio)
+        give_to_user(context.config, spec.process, spec.stdio, context.init.pid)
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             filtering.connect_agent(context)
