@@ -30,7 +30,7 @@ def mapped(ids: str | None) -> Mappings:
     if ids is None:
         return _own("uid"), _own("gid")
     files, helpers = " and ".join(subids.FILES.values()), " and ".join(subids.HELPERS.values())
-    needed = f"lines in {files}, and {helpers} in $PATH (Debian: {subids.PACKAGE})"
+    needed = f"lines in {files}, {helpers} in $PATH (Debian: {subids.PACKAGE}), no no_new_privs"
     raise refusal([f"ids: this user has no range of ids to map; that takes {needed}"])
 
 
@@ -51,7 +51,8 @@ def _range(kind: str) -> tuple[IDMapping, ...]:
             for inside, _, size in privileges.own_ids(kind)
         )
     granted = subids.granted(kind)
-    if not granted or not (os.geteuid() == 0 or subids.helper(kind)):
+    by_helper = os.geteuid() != 0
+    if not granted or (by_helper and (subids.helpers_are_powerless() or not subids.helper(kind))):
         return ()
     mappings, free = list(_own(kind)), 1
     for start, size in granted:

@@ -6,6 +6,8 @@ import os
 import pwd
 from contextlib import suppress
 
+from runstate.init import kernel
+
 FILES = {"uid": "/etc/subuid", "gid": "/etc/subgid"}
 """Where the ranges are granted."""
 
@@ -15,6 +17,7 @@ HELPERS = {"uid": "newuidmap", "gid": "newgidmap"}
 PACKAGE = "uidmap"
 """Debian's name for what has them."""
 
+_PR_GET_NO_NEW_PRIVS = 39
 _SWITCH = "/etc/nsswitch.conf"
 
 
@@ -29,6 +32,11 @@ def helper(kind: str) -> str:
         if os.access(path, os.X_OK):
             return path
     return ""
+
+
+def helpers_are_powerless() -> bool:
+    """Whether no program gets rights of its own from this process (no_new_privs, prctl(2))."""
+    return bool(kernel.prctl(_PR_GET_NO_NEW_PRIVS))
 
 
 def granted(kind: str) -> tuple[tuple[int, int], ...]:

@@ -142,6 +142,26 @@ tell(len(list(factory.list())))
     assert told[3] == 0
 
 
+def test_without_new_privileges_there_is_no_range(
+    ranged: tuple[User, int], own_rootfs: str
+) -> None:
+    user, _start = ranged
+    told = user.script(f"""{SH}
+config = Config.default(["true"], rootfs={own_rootfs!r}).to_dict()
+from runstate.init import kernel
+kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+tell([m.size for m in Config.default(["true"]).linux.uid_mappings])
+tell(refusal(config))
+with factory.run(new_id(), Config.default(["sleep", "100"], rootfs={own_rootfs!r})) as container:
+    tell(container.status)
+""")
+
+    assert told[0] == [1]
+    assert told[1][1].startswith("$.linux.uidMappings: newuidmap cannot map them, for this process")
+    assert told[1][1].endswith(f"(no_new_privs); map {user.uid} alone")
+    assert told[2] == "running"
+
+
 def test_what_newuidmap_says_is_told_and_nothing_is_left(
     ranged: tuple[User, int], own_rootfs: str
 ) -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def config(request: pytest.FixtureRequest) -> str:
     """Python source of a config: of the host's root, and of a rootfs of the user's own."""
     if request.param == "host":
-        return "Config.default(args)"
-    return f"Config.default(args, rootfs={request.getfixturevalue('own_rootfs')!r})"
+        return "Config.default(args, ids='own')"
+    return f"Config.default(args, rootfs={request.getfixturevalue('own_rootfs')!r}, ids='own')"
 
 
 def test_a_container_goes_through_its_whole_life(user: User, config: str) -> None:

@@ -71,7 +71,21 @@ def of_container(config: Config, init: int = 0) -> Ids | None:
         return None  # who joins it is told
 
 
+def _own_ids() -> Ids:
+    """This process's own user namespace's; its map tells what they are further out."""
+    uids, gids = (
+        tuple(
+            IDMapping(container_id=inside, host_id=inside, size=size)
+            for inside, _, size in privileges.own_ids(kind)
+        )
+        for kind in _KINDS
+    )
+    return Ids(uids, gids)
+
+
 def _of_process(pid: int | str) -> Ids:
+    if namespaces.leads_to_own(f"/proc/{pid}/ns/user", "user"):
+        return _own_ids()
     uids, gids = (
         tuple(
             IDMapping(container_id=inside, host_id=outside, size=size)
@@ -87,6 +101,8 @@ def _of_process(pid: int | str) -> Ids:
 def _of_namespace(path: str) -> Ids:
     fd = namespaces.open_file(path, "user")
     try:
+        if namespaces.is_own(fd, "user"):
+            return _own_ids()
         name = path.removeprefix("/proc/").removesuffix("/ns/user")
         if path == f"/proc/{name}/ns/user" and name.isdecimal():
             return _of_process(name)
@@ -241,6 +257,13 @@ def _not_mine(kind: str, mappings: tuple[IDMapping, ...]) -> Iterator[str]:
                 f"{json_path(('linux', f'{kind}Mappings'))}: an ordinary user maps more than the"
                 f" own id by {subids.HELPERS[kind]}, which is not in $PATH; install it (Debian:"
                 f" {subids.PACKAGE}), or map {_own(kind)} alone"
+            )
+            return
+        if subids.helpers_are_powerless():
+            yield (
+                f"{json_path(('linux', f'{kind}Mappings'))}: {subids.HELPERS[kind]} cannot map"
+                " them, for this process may not start programs with more rights than its own"
+                f" (no_new_privs); map {_own(kind)} alone"
             )
             return
         if subids.come_from_elsewhere():
