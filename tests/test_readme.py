@@ -69,8 +69,15 @@ def test_the_example_of_hooks_vetoes_the_start_and_tells_the_rest(root: str, bac
     assert said[2:] == ["job: created → absent"]
 
 
+@pytest.mark.root
+def test_the_example_of_limits_tells_what_is_used(root: str) -> None:
+    processes, memory, received = _run(_blocks("README.md")[2], root).split()
+    assert (processes, received) == ("1", "0")
+    assert 0 < int(memory) < 64 * 1024 * 1024
+
+
 def test_no_python_of_the_readme_goes_untested() -> None:
-    assert len(_blocks("README.md")) == 2
+    assert len(_blocks("README.md")) == 3
 
 
 def test_the_example_of_a_handler_works_as_it_stands(root: str) -> None:
