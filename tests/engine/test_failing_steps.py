@@ -234,12 +234,8 @@ def test_a_working_directory_that_is_a_file_is_named(make, root):
             r"mount nosuchfs none on /mnt, flags MS_NODEV: No such device \(ENODEV\)",
         ),
         (
-            {"destination": "/mnt", "type": "bind", "source": "/no/such", "options": ["rbind"]},
-            r"bind /no/such on /mnt.*ENOENT",
-        ),
-        (
             {"destination": "/mnt", "type": "tmpfs", "source": "t", "options": ["size=what"]},
-            r"mount tmpfs t on /mnt, flags 0, data 'size=what': .*EINVAL",
+            r"mount tmpfs t on /mnt, flags 0, data 'size=what',.*EINVAL.*Bad value for 'size'",
         ),
         (
             {"destination": "/etc/hostname/x", "type": "tmpfs", "source": "t"},

@@ -53,7 +53,7 @@ def plan(mounts=(), **linux):
         ),
         (
             {"destination": "/b", "type": "tmpfs", "options": ["size=1m"]},
-            "mount tmpfs tmpfs on /b, flags 0, data 'size=1m', with the mode of it",
+            "mount tmpfs tmpfs on /b, flags 0, data 'size=1m', with the mode of what it covers",
         ),
         (
             {"destination": "/b", "type": "xfs", "source": "/dev/sda", "options": ["shared", "ro"]},

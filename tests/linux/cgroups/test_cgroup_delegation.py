@@ -57,7 +57,9 @@ def test_a_cgroup_is_the_users_where_it_is_mounted_writable(monkeypatch, change,
     monkeypatch.setattr(limits, "detect", lambda: attrs.evolve(detect(), mode="unified"))
     form = Config.default(["true"], user=(5, 5), rootless=False).to_dict()
     form["mounts"][-1]["options"] = change.get("options", ["ro"])
-    form["linux"]["uidMappings"] = change.get("mappings", [])
+    if "mappings" in change:
+        form["linux"]["uidMappings"] = change["mappings"]
+        form["linux"]["namespaces"].append({"type": "user"})
     if "namespaces" in change:
         form["linux"]["namespaces"] = [{"type": name} for name in change["namespaces"]]
     assert limits._owner(Config.from_dict(form)) == owner
