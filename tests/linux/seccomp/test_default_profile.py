@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import platform
 import sys
 from typing import TYPE_CHECKING
@@ -145,7 +146,9 @@ os.memfd_create("x"); os.eventfd(0); os.pidfd_open(os.getpid()); os.getrandom(4)
 os.setresuid(5, 5, 5); os.sched_yield(); os.nice(1)
 print("all")
 """
-    config = Config.default([sys.executable, "-c", program], env={"HOME": "/tmp"})
+    # A virtual environment may lie below /tmp, which is the container's own.
+    python = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
+    config = Config.default([python, "-c", program], env={"HOME": "/tmp"})
     assert output(linux_factory, config) == "all\n"
 
 
