@@ -28,7 +28,7 @@ def _words(
     source: str, target: str, flags: int, data: str, propagation: tuple[int, ...], copy_up: bool
 ) -> str:
     words = mount_words(source, target, "tmpfs", flags, data, propagation)
-    return words + (", with a copy of what it covers" if copy_up else ", with the mode of what it covers")
+    return words + f", with {'a copy' if copy_up else 'the mode'} of what it covers"
 
 
 WORDS: dict[str, Callable[..., str]] = {"mount_tmpfs": _words}
