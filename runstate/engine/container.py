@@ -232,7 +232,13 @@ class Container:
             IllegalTransition: It is not `created`.
             OperationFailed: The program could not be executed; the container is stopped now.
         """
-        self._fire("start")
+        try:
+            self._fire("start")
+        except NoProcessOps:
+            # Another, who may have died since, has released init, and it went on just now.
+            if self.status is Status.CREATED:
+                raise
+            self._fire("start")
 
     def pause(self) -> None:
         """Freeze all processes; returns when the kernel says that they are frozen.
