@@ -12,7 +12,6 @@ from runstate.handlers.exec.program import (
     compile_setup,
 )
 from runstate.handlers.exec.requirements import beyond_ceiling
-from runstate.init import kernel
 from runstate.linux import operations
 
 if TYPE_CHECKING:
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from runstate.handlers.exec.filtering import Loading
     from runstate.linux.cgroups.cgroup import Cgroup
     from runstate.linux.operations import Operation
-
-
-INIT = "init"
-"""The descriptor by which a further process joins the cgroup namespace: init's pidfd."""
 
 
 def compile_before(process: Any, *, own_userns: bool) -> list[Operation]:
@@ -65,9 +60,6 @@ def compile_further(
         count = len(cgroup.self_attach_files)
         plan.append(operations.join_cgroups(first, count))
         first += count
-    if context.descriptor(INIT) >= 0:
-        # From inside, a delegated hierarchy (`nsdelegate`) does not let the cgroup be entered.
-        plan.append(operations.join_namespaces(context.descriptor(INIT), kernel.CLONE_NEWCGROUP))
     if process.exec_cpu_affinity is not None:
         from runstate.handlers.exec.tuning import compile_affinity  # noqa: PLC0415 - rare
 

@@ -11,7 +11,7 @@ from attrs import asdict, field, frozen
 from runstate.errors import InitDied, OperationFailed
 from runstate.handlers.contract import HandlerContext, ProcessSpec, Substate
 from runstate.handlers.exec import checking, filtering, lifecycle, limits, namespaces, rdt
-from runstate.handlers.exec.further import INIT, compile_before, compile_further
+from runstate.handlers.exec.further import compile_before, compile_further
 from runstate.handlers.exec.initial import compile_initial
 from runstate.handlers.exec.requirements import raise_ceilings
 from runstate.handlers.exec.streams import give_to_user
@@ -297,10 +297,6 @@ class LinuxExec:
 
         assert context.init is not None  # noqa: S101 - its pidfd is there
         flags = namespaces.to_enter(options.namespaces, options.joined, context.init.pid)
-        # What was joined may have been joined with rights that are the host's only.
-        late = flags & ~options.joined & kernel.CLONE_NEWCGROUP
-        if late:
-            context.descriptors[INIT] = os.dup(pidfd)
         give_to_user(context.config, spec.process, spec.stdio, context.init.pid)
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -308,7 +304,7 @@ class LinuxExec:
             return lifecycle.start_process(
                 make_plan,
                 spec.stdio,
-                [(pidfd, flags & ~late)] if flags & ~late else [],
+                [(pidfd, flags)] if flags else [],
                 cgroup,
                 context,
                 before=compile_before(spec.process, own_userns=bool(options.namespaces & _USER)),
